@@ -1,0 +1,39 @@
+"""The application: routers, handlers, lifespan. Assembly only."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from server import http
+from server import settings as settings_module
+from server.db import Database
+from server.settings import Settings
+
+API_VERSION = "2026-11-22"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Assemble the application. Without settings they are read from the environment."""
+    given = settings or settings_module.load()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.database = Database(
+            given.database_url, pool_size=given.pool_size, statement_timeout_s=given.statement_timeout_s
+        )
+        try:
+            yield
+        finally:
+            app.state.database.close()
+
+    app = FastAPI(
+        title="在村 zaicun",
+        version=API_VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = given
+    http.install(app)
+    return app

@@ -1,0 +1,9 @@
+"""The `zaicun` command. Each room brings its own commands; this page gathers them."""
+
+import click
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="zaicun")
+def main() -> None:
+    """在村: check-ins of cadres posted to villages (下村签到、请销假、在岗情况)."""

@@ -1,0 +1,112 @@
+"""Every failure a client can meet, as RFC 9457 problems in Chinese and English.
+
+The registry is this page: a code is kebab-case, stable for ever, and never used for something else. Raise
+``Problem(KIND, zh=..., en=...)`` where the failure is understood; the texts given there say what to do about this
+one, the registry's titles say what kind it is. Imports nothing of ours.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of failure: its code, its HTTP status (RFC 9110) and its titles."""
+
+    code: str
+    status: int
+    zh: str
+    en: str
+
+    @property
+    def type(self) -> str:
+        """Return the URI that identifies the kind (RFC 9457 section 3.1.1)."""
+        return f"urn:zaicun:problem:{self.code}"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFault:
+    """What is wrong with one field. `field` is a path such as ``position.lon``; `line` counts from 1 in files."""
+
+    field: str
+    code: str
+    zh: str
+    en: str
+    line: int | None = None
+
+    def body(self) -> dict[str, Any]:
+        """Return the member of ``errors`` that a client reads."""
+        shown: dict[str, Any] = {"field": self.field, "code": self.code, "zh": self.zh, "en": self.en}
+        return shown if self.line is None else {**shown, "line": self.line}
+
+
+class Problem(Exception):
+    """A failure on its way to the client. `members` are extension members (RFC 9457 section 3.2)."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        zh: str = "",
+        en: str = "",
+        errors: Sequence[FieldFault] = (),
+        headers: Mapping[str, str] | None = None,
+        **members: object,
+    ) -> None:
+        super().__init__(f"{kind.code}: {en or kind.en}")
+        self.kind = kind
+        self.zh = zh
+        self.en = en
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+        self.members = members
+
+    def body(self, language: str = "zh", instance: str = "") -> dict[str, Any]:
+        """Return the problem document; `language` (zh or en) chooses ``title`` and ``detail``."""
+        english = language == "en"
+        return {
+            "type": self.kind.type,
+            "title": self.kind.en if english else self.kind.zh,
+            "status": self.kind.status,
+            "detail": (self.en if english else self.zh) or (self.kind.en if english else self.kind.zh),
+            "code": self.kind.code,
+            "title_zh": self.kind.zh,
+            "title_en": self.kind.en,
+            "detail_zh": self.zh or self.kind.zh,
+            "detail_en": self.en or self.kind.en,
+            **({"instance": instance} if instance else {}),
+            **({"errors": [fault.body() for fault in self.errors]} if self.errors else {}),
+            **self.members,
+        }
+
+
+# --- what any request can meet
+INVALID_REQUEST = Kind("invalid-request", 422, "请求内容不符合要求", "The request is not valid")
+MALFORMED_BODY = Kind("malformed-body", 400, "请求正文无法解析", "The request body cannot be parsed")
+BODY_TOO_LARGE = Kind("body-too-large", 413, "请求正文过大", "The request body is too large")
+UNSUPPORTED_MEDIA = Kind("unsupported-media-type", 415, "不支持的内容类型", "The media type is not supported")
+NOT_FOUND = Kind("not-found", 404, "未找到", "Not found")
+METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "不支持此方法", "The method is not allowed")
+FORBIDDEN = Kind("forbidden", 403, "您的角色没有此项权限", "Your role does not have this operation")
+BAD_CURSOR = Kind("bad-cursor", 400, "分页标记无效", "The page cursor is not valid")
+ID_REUSED = Kind("id-reused", 409, "同一编号已用于不同内容", "This id was already used for other content")
+PRECONDITION_REQUIRED = Kind("precondition-required", 428, "缺少 If-Match", "If-Match is required")
+PRECONDITION_FAILED = Kind(
+    "precondition-failed", 412, "内容已被他人修改", "The content was changed meanwhile"
+)
+ALREADY_DECIDED = Kind("already-decided", 409, "已有决定", "This has already been decided")
+CONFLICT = Kind("conflict", 409, "与已有记录冲突", "This conflicts with an existing record")
+INTERNAL = Kind("internal-error", 500, "服务器内部错误", "Internal server error")
+BUSY = Kind("busy", 503, "服务繁忙，请稍后重试", "The service is busy, try again shortly")
+DATABASE_UNAVAILABLE = Kind("database-unavailable", 503, "数据库暂时不可用", "The database is not available")
+TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "操作过于频繁", "Too many requests")
+
+# --- signing in and accounts
+TOKEN_MISSING = Kind("token-missing", 401, "缺少访问令牌", "An access token is required")
+TOKEN_INVALID = Kind("token-invalid", 401, "访问令牌无效", "The access token is not valid")
+TOKEN_EXPIRED = Kind("token-expired", 401, "访问令牌已过期", "The access token has expired")
+TOKEN_STALE = Kind("token-stale", 401, "授权已变更，请刷新令牌", "Authorization changed, refresh the token")
+"""The session was ended or the grants changed after the token was made."""

@@ -1,0 +1,137 @@
+"""The settings: one frozen object, read from the environment once and checked at the start.
+
+Every name begins with ``ZAICUN_``. A value that cannot be read, or that would make the service unsafe, stops the
+start with a sentence that names it (security.md M5).
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+
+class SettingsFault(Exception):
+    """A setting that is missing, unreadable or unsafe. The text names it and says what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who runs this service, and on what basis (field.md 4.4: the district is the owner)."""
+
+    name: str = ""
+    legal_basis: str = ""
+    registration_no: str = ""
+    data_contact: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings with their defaults. Durations end in ``_s`` (seconds)."""
+
+    database_url: str = ""  # Empty: the embedded cluster under `var`.
+    owner_database_url: str = ""  # For migrations; empty with the embedded cluster.
+    var: Path = field(default_factory=lambda: Path("var"))
+    keys: Path | None = None  # The folder of the signing keys; None: `var`/keys.
+    host: str = "127.0.0.1"
+    port: int = 8321
+    workers: int = 1
+    behind_proxy: bool = False
+    issuer: str = "zaicun"
+    district_code: str = "500116"
+    district_name: str = "江津区"
+    owner: Owner = Owner()
+    two_person_publish: bool = (
+        True  # The publisher of a boundary or policy is another person than the importer.
+    )
+    pool_size: int = 8
+    intake_queue: int = 4096  # Check-ins waiting to be stored in one worker; beyond it 503 with Retry-After.
+    intake_group: int = 256  # Check-ins stored in one transaction at most.
+    statement_timeout_s: float = 10.0
+    argon2_parallel: int = 2  # Passwords hashed at the same time in one worker.
+    argon2_memory_kib: int = 47_104  # 46 MiB (security.md M12).
+
+    @property
+    def keys_dir(self) -> Path:
+        """Return the folder of the signing keys."""
+        return self.keys or self.var / "keys"
+
+
+_OWNER = {
+    "owner_name": "name",
+    "legal_basis": "legal_basis",
+    "registration_no": "registration_no",
+    "data_contact": "data_contact",
+}
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment (default: this process's).
+
+    Raises :class:`SettingsFault` for an unknown ``ZAICUN_`` name or an unreadable value: a misspelt setting that
+    silently did nothing would be worse.
+    """
+    given = os.environ if environment is None else environment
+    known = {f.name: f for f in fields(Settings) if f.name != "owner"}
+    values: dict[str, object] = {}
+    owner: dict[str, str] = {}
+    for name, text in given.items():
+        if not name.startswith("ZAICUN_"):
+            continue
+        key = name.removeprefix("ZAICUN_").lower()
+        if key in _OWNER:
+            owner[_OWNER[key]] = text
+        elif key in known:
+            values[key] = _read(name, str(known[key].type), text)
+        else:
+            raise SettingsFault(f"{name} is not a setting of zaicun. Known: {', '.join(_names(known))}.")
+    settings = Settings(**values, owner=Owner(**owner))  # type: ignore[arg-type]  # _read gave each its type.
+    _check(settings)
+    return settings
+
+
+def _names(known: Mapping[str, object]) -> list[str]:
+    return sorted(f"ZAICUN_{key.upper()}" for key in (*known, *_OWNER))
+
+
+def _read(name: str, kind: str, text: str) -> object:
+    try:
+        if "Path" in kind:
+            return Path(text).expanduser()
+        if "bool" in kind:
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
+                text.lower()
+            ]
+        if "int" in kind:
+            return int(text)
+        if "float" in kind:
+            return float(text)
+    except (ValueError, KeyError):
+        wanted = {"bool": "yes or no", "int": "a whole number", "float": "a number"}.get(kind, kind)
+        raise SettingsFault(f"{name}={text!r} is not {wanted}.") from None
+    return text
+
+
+def _check(settings: Settings) -> None:
+    bounds = {
+        "port": (1, 65_535),
+        "workers": (1, 64),
+        "pool_size": (1, 200),
+        "intake_queue": (1, 1_000_000),
+        "intake_group": (1, 1_000),
+        "argon2_parallel": (1, 64),
+        "argon2_memory_kib": (19_456, 1_048_576),
+    }
+    for name, (low, high) in bounds.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise SettingsFault(f"ZAICUN_{name.upper()}={value} must lie between {low} and {high}.")
+    if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
+        raise SettingsFault("ZAICUN_DATABASE_URL must begin with postgresql://.")
+    if not settings.district_code.isdigit():
+        raise SettingsFault("ZAICUN_DISTRICT_CODE must be digits, a prefix of the 12-digit region codes.")
+    loopback = settings.host in {"127.0.0.1", "::1", "localhost"}
+    if not loopback and not settings.behind_proxy:
+        raise SettingsFault(
+            f"ZAICUN_HOST={settings.host} would serve without TLS to others. Put a TLS proxy in front and say so "
+            "with ZAICUN_BEHIND_PROXY=yes, or bind to 127.0.0.1."
+        )
