@@ -110,3 +110,19 @@ TOKEN_INVALID = Kind("token-invalid", 401, "访问令牌无效", "The access tok
 TOKEN_EXPIRED = Kind("token-expired", 401, "访问令牌已过期", "The access token has expired")
 TOKEN_STALE = Kind("token-stale", 401, "授权已变更，请刷新令牌", "Authorization changed, refresh the token")
 """The session was ended or the grants changed after the token was made."""
+
+# --- regions, zones and boundary files
+FILE_UNREADABLE = Kind("file-unreadable", 422, "文件无法读取", "The file cannot be read")
+REGION_ROWS_FAULTY = Kind(
+    "region-rows-faulty",
+    422,
+    "区划表有错误，未导入任何一行",
+    "The region table has faults; no row was imported",
+)
+SUCCESSION_IMPOSSIBLE = Kind(
+    "succession-impossible", 409, "无法登记该承继关系", "This successor cannot be recorded"
+)
+SECOND_PERSON_REQUIRED = Kind(
+    "second-person-required", 409, "须由另一人发布", "Another person must publish this"
+)
+NOTHING_TO_PUBLISH = Kind("nothing-to-publish", 409, "没有可发布的内容", "There is nothing to publish")
