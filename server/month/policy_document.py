@@ -1,0 +1,315 @@
+"""Policies as plain documents (dicts as JSON gives them): read with every fault named at once, and written back.
+
+A fault has the path of its field, a stable code, and a sentence in both languages. Unknown fields are faults, so that
+a misspelt switch cannot silently keep its default.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar, cast
+from zoneinfo import ZoneInfo
+
+from server.month.policy import (
+    LEAVE_KINDS,
+    SHORTEST_MONTH_DAYS,
+    Basis,
+    LeaveKind,
+    LeaveTreatment,
+    Mode,
+    Policy,
+    Thresholds,
+)
+
+CHOICES = ("basis", "duty_counts_in_village")
+"""The fields without a default (ruling 5)."""
+
+TEXT_LIMIT = 200
+NOON = 12 * 60
+
+_CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_DUTY_CODES = frozenset({"duty", "official-duty"})
+_INTEGERS = {
+    "unsure_review_limit": (0, 31),
+    "grace_day": (1, SHORTEST_MONTH_DAYS),
+    "appeal_days": (1, 60),
+    "reply_hours": (1, 720),
+    "claimed_max_hours": (1, 720),
+    "short_month_days": (1, SHORTEST_MONTH_DAYS),
+    "withdraw_minutes": (0, 1440),
+}
+_FLAGS = ("allowance_in_halves", "rural_communities_count")
+_TEXTS = ("name_zh", "name_en", "clause")
+_THRESHOLDS = {
+    "inside_at": (0.5, 1.0),
+    "outside_at": (0.0, 0.5),
+    "accuracy_limit_m": (1.0, 10_000.0),
+    "fix_age_limit_s": (1.0, 86_400.0),
+}
+_FIELDS = frozenset(
+    {
+        *_INTEGERS,
+        *_FLAGS,
+        *_TEXTS,
+        *CHOICES,
+        *("code", "ratio", "fixed_days", "mode", "thresholds"),
+        *("time_zone", "day_starts_at", "leave_kinds"),
+    }
+)
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a policy document. ``path`` is the field, with dots, such as ``ratio.numerator``."""
+
+    path: str
+    code: str
+    zh: str
+    en: str
+
+
+class PolicyRefused(ValueError):
+    """The document is no policy; ``faults`` says why, field by field."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("; ".join(f"{fault.path}: {fault.en}" for fault in faults))
+        self.faults = faults
+
+
+def parse(document: Mapping[str, object]) -> Policy:
+    """Read a policy. Raises PolicyRefused with every fault found; nothing is read by halves."""
+    reader = _Reader(document)
+    for field in sorted(set(map(str, document)) - _FIELDS):
+        reader.fault(field, "unknown-field", "没有这个字段。", "There is no such field.")
+    values: dict[str, object] = {
+        "basis": reader.choice("basis", Basis),
+        "duty_counts_in_village": reader.flag("duty_counts_in_village", chosen=True),
+    }
+    for path, (low, high) in _INTEGERS.items():
+        reader.into(values, path, reader.integer(path, low, high))
+    for path in _FLAGS:
+        reader.into(values, path, reader.flag(path))
+    for path in _TEXTS:
+        reader.into(values, path, reader.text(path))
+    reader.into(values, "code", reader.code("code"))
+    if "mode" in document:
+        reader.into(values, "mode", reader.choice("mode", Mode))
+    reader.into(values, "thresholds", reader.thresholds())
+    reader.into(values, "time_zone", reader.time_zone("time_zone"))
+    reader.into(values, "day_starts_minute", reader.minute("day_starts_at"))
+    reader.into(values, "leave_kinds", reader.leave_kinds("leave_kinds"))
+    values.update(reader.need(values["basis"]))
+    if reader.faults:
+        raise PolicyRefused(tuple(reader.faults))
+    return Policy(**values)  # type: ignore[arg-type]  # Every value was checked above, field by field.
+
+
+def to_document(policy: Policy) -> dict[str, object]:
+    """Write a policy as a plain document; `parse` gives the same policy back."""
+    return {
+        "code": policy.code,
+        "name_zh": policy.name_zh,
+        "name_en": policy.name_en,
+        "clause": policy.clause,
+        "basis": policy.basis.value,
+        "duty_counts_in_village": policy.duty_counts_in_village,
+        "ratio": {"numerator": policy.ratio_numerator, "denominator": policy.ratio_denominator},
+        "fixed_days": policy.fixed_days,
+        "mode": policy.mode.value,
+        "thresholds": {field: getattr(policy.thresholds, field) for field in _THRESHOLDS},
+        "time_zone": policy.time_zone,
+        "day_starts_at": f"{policy.day_starts_minute // 60:02d}:{policy.day_starts_minute % 60:02d}",
+        "leave_kinds": {
+            kind.code: {"treatment": kind.treatment.value, "zh": kind.zh, "en": kind.en}
+            for kind in policy.leave_kinds
+        },
+        **{field: getattr(policy, field) for field in (*_INTEGERS, *_FLAGS)},
+    }
+
+
+class _Reader:
+    """Takes fields out of a document and gathers faults; a reading that failed, or a missing field, is None."""
+
+    def __init__(
+        self, document: Mapping[str, object], at: str = "", faults: list[Fault] | None = None
+    ) -> None:
+        self.document = document
+        self.at = at
+        self.faults: list[Fault] = [] if faults is None else faults
+
+    def fault(self, path: str, code: str, zh: str, en: str) -> None:
+        self.faults.append(Fault(f"{self.at}{path}", code, zh, en))
+
+    def into(self, values: dict[str, object], field: str, value: object) -> None:
+        """Keep what was read; what is missing keeps the policy's default."""
+        if value is not None:
+            values[field] = value
+
+    def inner(self, path: str) -> "_Reader | None":
+        value = self.document.get(path)
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            self.fault(path, "not-an-object", "应为对象。", "This must be an object.")
+            return None
+        return _Reader(cast("Mapping[str, object]", value), f"{self.at}{path}.", self.faults)
+
+    def only(self, known: frozenset[str]) -> None:
+        for field in sorted(set(map(str, self.document)) - known):
+            self.fault(field, "unknown-field", "没有这个字段。", "There is no such field.")
+
+    def choice(self, path: str, kinds: type[Choice]) -> Choice | None:
+        value = self.document.get(path)
+        words = " | ".join(kind.value for kind in kinds)
+        if value is None:
+            self.fault(path, "not-chosen", f"必须选择：{words}。", f"This must be chosen: {words}.")
+            return None
+        if not isinstance(value, str) or value not in set(kinds):
+            self.fault(path, "unknown-choice", f"应为：{words}。", f"This must be one of {words}.")
+            return None
+        return kinds(value)
+
+    def flag(self, path: str, *, chosen: bool = False) -> bool | None:
+        value = self.document.get(path)
+        if isinstance(value, bool):
+            return value
+        if chosen and value is None:
+            self.fault(path, "not-chosen", "必须选择：true 或 false。", "This must be chosen: true or false.")
+        elif value is not None or path in self.document:
+            self.fault(path, "not-a-boolean", "应为 true 或 false。", "This must be true or false.")
+        return None
+
+    def integer(self, path: str, low: int, high: int) -> int | None:
+        if path not in self.document:
+            return None
+        value = self.document[path]
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.fault(path, "not-an-integer", "应为整数。", "This must be an integer.")
+            return None
+        if not low <= value <= high:
+            self.fault(path, "out-of-range", f"应在 {low} 至 {high} 之间。", f"This must be {low} to {high}.")
+            return None
+        return value
+
+    def number(self, path: str, low: float, high: float) -> float | None:
+        if path not in self.document:
+            return None
+        value = self.document[path]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.fault(path, "not-a-number", "应为数字。", "This must be a number.")
+            return None
+        if not low <= value <= high:  # False for NaN as well.
+            self.fault(path, "out-of-range", f"应在 {low} 至 {high} 之间。", f"This must be {low} to {high}.")
+            return None
+        return float(value)
+
+    def text(self, path: str) -> str | None:
+        if path not in self.document:
+            return None
+        value = self.document[path]
+        if isinstance(value, str) and 1 <= len(value.strip()) <= TEXT_LIMIT and value.isprintable():
+            return value.strip()
+        self.fault(
+            path,
+            "bad-text",
+            f"应为 1 至 {TEXT_LIMIT} 个字符的文本。",
+            f"This must be text of 1 to {TEXT_LIMIT} characters.",
+        )
+        return None
+
+    def code(self, path: str) -> str | None:
+        if path not in self.document:
+            return None
+        value = self.document[path]
+        if isinstance(value, str) and len(value) <= TEXT_LIMIT and _CODE.fullmatch(value):
+            return value
+        self.fault(
+            path, "bad-code", "应为小写英文代码，如 two-thirds。", "This must be a code such as two-thirds."
+        )
+        return None
+
+    def time_zone(self, path: str) -> str | None:
+        value = self.text(path)
+        if value is None:
+            return None
+        try:
+            return ZoneInfo(value).key
+        except (ValueError, KeyError, OSError):  # A path, an unknown name, a directory of the zone files.
+            pass
+        self.fault(path, "unknown-time-zone", "没有这个时区。", "There is no such time zone.")
+        return None
+
+    def minute(self, path: str) -> int | None:
+        if path not in self.document:
+            return None
+        value = self.document[path]
+        found = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])", value) if isinstance(value, str) else None
+        minute = int(found[1]) * 60 + int(found[2]) if found else NOON
+        if minute < NOON:
+            return minute
+        self.fault(
+            path, "bad-time", "应为 00:00 至 11:59 之间的时刻。", "This must be a time from 00:00 to 11:59."
+        )
+        return None
+
+    def thresholds(self) -> Thresholds | None:
+        inner = self.inner("thresholds")
+        if inner is None:
+            return None
+        inner.only(frozenset(_THRESHOLDS))
+        read = {field: inner.number(field, low, high) for field, (low, high) in _THRESHOLDS.items()}
+        return Thresholds(**{field: value for field, value in read.items() if value is not None})
+
+    def need(self, basis: object) -> dict[str, object]:
+        values: dict[str, object] = {}
+        ratio = self.inner("ratio")
+        if ratio is not None:
+            ratio.only(frozenset({"numerator", "denominator"}))
+            for field in ("numerator", "denominator"):
+                if field not in ratio.document:
+                    ratio.fault(field, "missing", "缺少此字段。", "This field is missing.")
+                self.into(values, f"ratio_{field}", ratio.integer(field, 1, 1000))
+            above, below = (
+                cast("int", values.get(f"ratio_{end}", 0)) for end in ("numerator", "denominator")
+            )
+            if above > below > 0:
+                self.fault("ratio", "above-one", "比例不得大于 1。", "The ratio cannot lie above 1.")
+        if self.document.get("fixed_days") is not None:
+            self.into(values, "fixed_days", self.integer("fixed_days", 1, SHORTEST_MONTH_DAYS))
+            if basis is Basis.WORKING:
+                self.fault(
+                    "fixed_days",
+                    "needs-calendar-days",
+                    "固定天数只能按自然日计算。",
+                    "A fixed number counts calendar days.",
+                )
+        return values
+
+    def leave_kinds(self, path: str) -> tuple[LeaveKind, ...] | None:
+        kinds = self.inner(path)
+        if kinds is None:
+            return None
+        read = [kinds.leave_kind(code) for code in kinds.document]
+        return tuple(kind for kind in read if kind is not None)
+
+    def leave_kind(self, code: str) -> LeaveKind | None:
+        if not _CODE.fullmatch(code):
+            self.fault(code, "bad-code", "应为小写英文代码。", "This must be a code such as sick-certified.")
+            return None
+        if code in _DUTY_CODES:
+            self.fault(
+                code, "duty-is-not-leave", "因公外出不是请假类别。", "Official duty is not a kind of leave."
+            )
+            return None
+        inner = self.inner(code)
+        if inner is None:
+            return None
+        inner.only(frozenset({"treatment", "zh", "en"}))
+        usual = {kind.code: kind for kind in LEAVE_KINDS}.get(code)
+        treatment = inner.choice("treatment", LeaveTreatment)
+        zh = inner.text("zh") or (usual.zh if usual else code)
+        en = inner.text("en") or (usual.en if usual else code)
+        return None if treatment is None else LeaveKind(code, treatment, zh, en)
