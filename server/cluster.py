@@ -123,9 +123,9 @@ class Cluster:
         Raises :class:`ClusterError` with what to do, in English and Chinese.
         """
         postgres.make_home(self.root, self.home)
-        with self._alone():
+        with self._alone() as mutex:
             self._refuse_the_other_kind()
-            self._build()
+            self._build(mutex)
             self._bring_up()
             self._bootstrap()
             if self._in_use is None:
@@ -231,7 +231,7 @@ class Cluster:
         return self.home / "throwaway"
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> Iterator[int]:
         """Hold the lock under which the server is made, started and stopped."""
         with postgres.opened_lock(self.home / "start.lock") as mutex:
             end = time.monotonic() + _WAIT_FOR_OTHERS_S
@@ -246,7 +246,7 @@ class Cluster:
                     self.say("waiting for another process to start the database")
                     told = True
                 time.sleep(0.05)
-            yield
+            yield mutex
 
     def _refuse_the_other_kind(self) -> None:
         """Keep records out of a cluster whose fsync is off, and fsync-off settings away from records."""
@@ -256,8 +256,11 @@ class Cluster:
                 f"{self.home} 是{'测试用的临时' if self.durable else '持久'}数据库, 请换一个目录。",
             )
 
-    def _build(self) -> None:
-        """Initialise the cluster aside and rename it when complete: an interrupted run leaves nothing half."""
+    def _build(self, mutex: int) -> None:
+        """Initialise the cluster aside and rename it when complete: an interrupted run leaves nothing half.
+
+        initdb holds our lock too, so when only we are killed the next one waits until initdb has left the folder.
+        """
         for folder in (self.log, self.socket):
             postgres.private_folder(folder, self.account)
         if self.data.exists():
@@ -268,7 +271,7 @@ class Cluster:
         if aside.exists():
             shutil.rmtree(aside)
         postgres.private_folder(aside, self.account)
-        postgres.initialise(aside, self.account, superuser=SUPERUSER, sync=self.durable)
+        postgres.initialise(aside, self.account, superuser=SUPERUSER, sync=self.durable, inherit=mutex)
         if self.durable:
             self._throwaway.unlink(missing_ok=True)
         else:

@@ -27,6 +27,7 @@ _SERVERS = Path("/usr/lib/postgresql")
 _SHARED = Path("/usr/share/postgresql")
 _ELSEWHERE = Path("/var/lib/zaicun")
 _INITDB_S = 300
+_FULL_BYTES = 32 * 2**20  # Two WAL segments; with less the server cannot recover.
 _ORPHANS_LEAVE_BY_THEMSELVES_S = 3.0
 _FAST_SHUTDOWN_S = 60
 
@@ -226,12 +227,12 @@ def _run(
     )
 
 
-def initialise(data: Path, account: pwd.struct_passwd, *, superuser: str, sync: bool) -> None:
+def initialise(data: Path, account: pwd.struct_passwd, *, superuser: str, sync: bool, inherit: int) -> None:
     """Run initdb in the empty private folder `data`: C.UTF-8, UTF8, data checksums."""
     command = [str(binaries() / "initdb"), "-D", str(data), "-U", superuser, "--data-checksums"]
     command += ["--encoding=UTF8", "--locale-provider=libc", "--locale=C.UTF-8", "--no-instructions"]
     command += ["--auth-local=peer", "--auth-host=reject", *([] if sync else ["--no-sync"])]
-    done = _run(account, command, wait_s=_INITDB_S)
+    done = _run(account, command, inherit=inherit, wait_s=_INITDB_S)
     if done.returncode != 0:
         if "No space left" in done.stdout:
             raise disk_full(data.parent)
@@ -357,7 +358,8 @@ def explain_failure(log: Path, home: Path) -> NoReturn:
     newest = sorted(log.glob("*.log"), key=lambda path: path.stat().st_mtime)
     lines = [line for path in newest[-2:] for line in path.read_text(errors="replace").splitlines()[-8:]]
     tail = "\n".join(lines)
-    if "No space left" in tail:
+    # A full disk has many voices ("wrote only 4096 of 8192 bytes"), so the disk itself is asked too.
+    if "No space left" in tail or shutil.disk_usage(home).free < _FULL_BYTES:
         raise disk_full(home)
     raise ClusterError(
         f"The database in {home} did not start. Its last words:\n{tail}",
