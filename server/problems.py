@@ -126,3 +126,19 @@ SECOND_PERSON_REQUIRED = Kind(
     "second-person-required", 409, "须由另一人发布", "Another person must publish this"
 )
 NOTHING_TO_PUBLISH = Kind("nothing-to-publish", 409, "没有可发布的内容", "There is nothing to publish")
+
+# --- the roster
+UNIT_TAKEN = Kind("unit-taken", 409, "派出单位的编号或名称已存在", "The unit's number or name is taken")
+STAFF_NUMBER_TAKEN = Kind("staff-number-taken", 409, "工号已存在", "The staff number is taken")
+POSTING_OVERLAP = Kind(
+    "posting-overlap",
+    409,
+    "同一人在同一村的任职时间重叠",
+    "Two postings of one person in the same village overlap",
+)
+POSTING_PLACE_OVERLAP = Kind(
+    "posting-place-overlap", 409, "该地点在此期间已登记", "The place is already given for these days"
+)
+ROSTER_REFUSED = Kind(
+    "roster-refused", 422, "花名册有错误，未导入任何一行", "The roster has faults; no row was imported"
+)
