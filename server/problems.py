@@ -110,6 +110,27 @@ TOKEN_INVALID = Kind("token-invalid", 401, "访问令牌无效", "The access tok
 TOKEN_EXPIRED = Kind("token-expired", 401, "访问令牌已过期", "The access token has expired")
 TOKEN_STALE = Kind("token-stale", 401, "授权已变更，请刷新令牌", "Authorization changed, refresh the token")
 """The session was ended or the grants changed after the token was made."""
+LOGIN_REFUSED = Kind("login-refused", 401, "账号或密码不正确", "The login or the password is not right")
+CODE_REFUSED = Kind(
+    "code-refused",
+    401,
+    "激活码无效、已使用或已过期",
+    "The one-time code is not valid, was used or has expired",
+)
+REFRESH_REFUSED = Kind(
+    "refresh-refused", 401, "登录已失效，请重新登录", "The session cannot be renewed, log in again"
+)
+PASSWORD_REFUSED = Kind("password-refused", 422, "密码不符合要求", "The password is not acceptable")
+LOGIN_TAKEN = Kind("login-taken", 409, "登录名已被使用", "The login is taken")
+PERSON_HAS_ACCOUNT = Kind("person-has-account", 409, "此人已有账号", "The person already has an account")
+PERSON_UNKNOWN = Kind("person-unknown", 422, "没有此人", "There is no such person")
+UNIT_UNKNOWN = Kind("unit-unknown", 422, "没有此单位", "There is no such unit")
+GRANT_NOT_ALLOWED = Kind("grant-not-allowed", 403, "您不能授予此项权限", "You may not give this grant")
+GRANT_UNFIT = Kind("grant-unfit", 422, "授权范围与角色不符", "The scope does not fit the role")
+TOO_MANY_GRANTS = Kind("too-many-grants", 409, "授权过多", "The account has too many grants")
+OWN_ACCOUNT = Kind(
+    "own-account", 403, "不能对自己的账号进行此操作", "This cannot be done to one's own account"
+)
 
 # --- regions, zones and boundary files
 FILE_UNREADABLE = Kind("file-unreadable", 422, "文件无法读取", "The file cannot be read")

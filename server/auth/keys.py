@@ -1,0 +1,251 @@
+"""The server's keys: a folder of JWK files (RFC 7517) that all processes share (ruling 24).
+
+A file holds one key, named ``<purpose>-<number>.jwk``, readable by its owner alone (0600). It is written whole under
+another name and then linked into place, which fails when the name is taken: of two processes that start at once, one
+makes the key and both use it. Nothing is ever overwritten, and superseded public keys stay.
+
+A running server looks at the folder's modification time every few seconds. A new key therefore begins to sign only
+`SPREAD` after it was made, when every process has had time to see it.
+"""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+
+from server import clock
+from server.settings import SettingsFault
+
+LOOK_EVERY_S = 2.0
+SPREAD = timedelta(seconds=10)
+"""Longer than `LOOK_EVERY_S` with room for a slow disk."""
+_MOST_FILES = 1000
+
+
+class Purpose(StrEnum):
+    """What a key is for; a key is never used for two things."""
+
+    ACCESS = "access"  # ES256, signs access tokens.
+    REFRESH = "refresh"  # 256 random bits, from which refresh tokens are derived.
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key. `secret` is None when only the public half is kept."""
+
+    kid: str
+    purpose: Purpose
+    number: int
+    active_from: datetime
+    distrusts_earlier: bool
+    public: ec.EllipticCurvePublicKey | None
+    private: ec.EllipticCurvePrivateKey | None
+    secret: bytes | None
+
+    def derive(self, *parts: bytes) -> bytes:
+        """Return 256 bits that follow from the key and the parts (HMAC-SHA-256, RFC 2104)."""
+        if self.secret is None:
+            raise ValueError(f"key {self.kid} derives nothing")
+        message = b"".join(len(part).to_bytes(4) + part for part in parts)
+        return hmac.digest(self.secret, message, "sha256")
+
+
+class KeySet:
+    """The keys of a folder, kept in step with it. Safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.edition = (
+            0  # Rises whenever other keys were read, so that what was verified before can be dropped.
+        )
+        self._keys: Mapping[str, Key] = {}
+        self._lock = threading.Lock()
+        self._looked = -LOOK_EVERY_S
+        self._seen: tuple[int, int] | None = None
+
+    def ensure(self) -> None:
+        """Make the first key of each purpose where it is missing. Raises SettingsFault when the folder is unfit."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._read()
+            for purpose in Purpose:
+                if not self._of(purpose):
+                    # Losing the race is as good: the winner's key is read below.
+                    with contextlib.suppress(FileExistsError):
+                        self._write(_fresh(purpose, clock.now(), distrusts_earlier=False), 1)
+            self._read()
+        except OSError as error:
+            raise SettingsFault(f"The folder of keys {self.folder} cannot be used: {error}.") from error
+
+    def rotate(self, purpose: Purpose, *, distrust_earlier: bool = False) -> Key:
+        """Make a new key, which takes over after `SPREAD`; earlier ones stay readable.
+
+        With `distrust_earlier` (a key was stolen) it takes over at once and tokens of earlier keys are refused.
+        """
+        self.ensure()
+        start = clock.now() + (timedelta() if distrust_earlier else SPREAD)
+        content = _fresh(purpose, start, distrusts_earlier=distrust_earlier)
+        while True:
+            number = 1 + max((key.number for key in self._of(purpose)), default=0)
+            try:
+                self._write(content, number)
+            except FileExistsError:
+                self._read()
+                continue
+            self._read()
+            return self._keys[content["kid"]]
+
+    def current(self, purpose: Purpose) -> Key:
+        """Return the key in use: of those whose time has come, the one that began last."""
+        self._look()
+        now = clock.now()
+        keys = self._of(purpose)
+        if not keys:
+            self.ensure()
+            keys = self._of(purpose)
+        begun = [key for key in keys if key.active_from <= now] or keys[:1]
+        return max(begun, key=lambda key: (key.active_from, key.number))
+
+    def find(self, purpose: Purpose, kid: str) -> Key | None:
+        """Return a key by its id, or None; the id is looked up among those read, never used as a path."""
+        self._look()
+        key = self._keys.get(kid)
+        return key if key is not None and key.purpose is purpose else None
+
+    def trusted_until(self, key: Key) -> datetime | None:
+        """Return the instant after which `key` signs nothing any more, None while it is current."""
+        later = [
+            k for k in self._of(key.purpose) if (k.active_from, k.number) > (key.active_from, key.number)
+        ]
+        return min((k.active_from for k in later), default=None)
+
+    def distrusted(self, key: Key) -> bool:
+        """Tell whether a later key was made because this one was stolen."""
+        now = clock.now()
+        return any(
+            k.distrusts_earlier and k.number > key.number and k.active_from <= now
+            for k in self._of(key.purpose)
+        )
+
+    def keys(self) -> list[Key]:
+        """Return all keys, by purpose and number."""
+        self._look()
+        return sorted(self._keys.values(), key=lambda key: (key.purpose, key.number))
+
+    def _of(self, purpose: Purpose) -> list[Key]:
+        return sorted(
+            (k for k in self._keys.values() if k.purpose is purpose), key=lambda k: (k.active_from, k.number)
+        )
+
+    def _look(self) -> None:
+        """Read the folder again when it changed, looking at most once in a few seconds."""
+        moment = time.monotonic()
+        if moment - self._looked < LOOK_EVERY_S:
+            return
+        with self._lock:
+            if moment - self._looked < LOOK_EVERY_S:
+                return
+            self._looked = moment
+            if self._seen != self._stamp():
+                self._read_locked()
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self.folder.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    def _read(self) -> None:
+        with self._lock:
+            self._read_locked()
+
+    def _read_locked(self) -> None:
+        self._seen = self._stamp()
+        read: dict[str, Key] = {}
+        names = sorted(self.folder.glob("*-*.jwk"))[:_MOST_FILES] if self._seen else []
+        for path in names:
+            key = _parse(path)
+            read[key.kid] = key
+        if read.keys() != self._keys.keys():
+            self.edition += 1
+        self._keys = read
+
+    def _write(self, content: Mapping[str, Any], number: int) -> None:
+        target = self.folder / f"{content['purpose']}-{number:06d}.jwk"
+        draft = self.folder / f".{secrets.token_hex(8)}.new"
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(json.dumps(content, indent=1).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft, target)  # Unlike a rename it refuses a name that is taken.
+        finally:
+            draft.unlink()
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _fresh(purpose: Purpose, active_from: datetime, *, distrusts_earlier: bool) -> dict[str, Any]:
+    if purpose is Purpose.ACCESS:
+        jwk = ECAlgorithm(ECAlgorithm.SHA256).to_jwk(ec.generate_private_key(ec.SECP256R1()), as_dict=True)
+        thumb = {name: jwk[name] for name in ("crv", "kty", "x", "y")}
+        jwk = {**jwk, "alg": "ES256", "use": "sig"}
+        canonical = json.dumps(thumb, sort_keys=True, separators=(",", ":")).encode()
+        kid = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).decode().rstrip("=")  # RFC 7638.
+    else:
+        kid = f"{purpose}-{secrets.token_urlsafe(12)}"
+        jwk = {"kty": "oct", "k": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")}
+    return {
+        **jwk,
+        "kid": kid,
+        "purpose": str(purpose),
+        "active_from": active_from.isoformat(),
+        "distrusts_earlier": distrusts_earlier,
+    }
+
+
+def _parse(path: Path) -> Key:
+    """Read one key file. Raises SettingsFault that names it; the content is never shown."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = json.loads(file.read(65_536))
+        curve = content["kty"] == "EC"
+        if mode & 0o077 and ("d" in content or not curve):
+            raise SettingsFault(f"{path} holds a secret key and others may read it. Run: chmod 600 {path}")
+        half = ECAlgorithm(ECAlgorithm.SHA256).from_jwk(content) if curve else None
+        private = half if isinstance(half, ec.EllipticCurvePrivateKey) else None
+        secret = None if curve else base64.urlsafe_b64decode(content["k"] + "==")
+        if secret is not None and len(secret) < 32:  # noqa: PLR2004  256 bits, RFC 7518 section 3.2.
+            raise SettingsFault(f"The key in {path} has fewer than 256 bits.")
+        return Key(
+            kid=str(content["kid"]),
+            purpose=Purpose(content["purpose"]),
+            number=int(path.stem.rpartition("-")[2]),
+            active_from=datetime.fromisoformat(content["active_from"]),
+            distrusts_earlier=bool(content["distrusts_earlier"]),
+            public=private.public_key() if private else half if curve else None,  # type: ignore[arg-type]
+            private=private,
+            secret=secret,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsFault(f"The key file {path} cannot be read ({type(error).__name__}).") from error
