@@ -1,0 +1,314 @@
+"""Zones: villages, town seats, urban areas, duty places; and how far a position lies inside or outside of some.
+
+A boundary is a WGS-84 polygon or several, its edges straight in longitude and latitude (RFC 7946, 3.1.1). Questions of
+metres are answered in a plane about the zones (`geo.plane`). `Places` joins the zones of one posting, or the exclusion
+zones of a region, once, and then answers for any number of fixes in microseconds.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+import shapely
+from pyproj import Geod
+from shapely import LineString, MultiPolygon, Point, Polygon, STRtree
+from shapely.geometry.base import BaseGeometry
+
+from geo.plane import Plane
+
+CIRCLE_VERTICES: Final = 96
+ON_BORDER_M: Final = 0.01
+"""A position nearer to a border lies on it: the last digit that travels, 1e-7 degree, moves a point by up to 8 mm."""
+
+# Boundary files carry six decimals; two neighbours rounded apart leave slivers of up to this width between them.
+_GRAIN_M: Final = 0.2
+# Long edges are divided before they enter the plane, where a line straight in degrees is curved: 3 mm in 500 m at 30 N.
+_LONGEST_EDGE_DEG: Final = 0.005
+_WIDEST_DEG: Final = 3.0
+_LARGEST_CIRCLE_M: Final = 50_000.0
+# From so many vertices on, a tree of pieces of the border beats walking along all of it.
+_MANY_VERTICES: Final = 1000
+_PIECE: Final = 64
+
+_geod: Final = Geod(ellps="WGS84")
+
+
+class ZoneKind(StrEnum):
+    """What a zone is. Stored as text; the values are for ever."""
+
+    VILLAGE = "village"
+    TOWN_SEAT = "town_seat"
+    URBAN = "urban"
+    DUTY_PLACE = "duty_place"
+
+
+ASSIGNED_KINDS: Final = frozenset({ZoneKind.VILLAGE, ZoneKind.DUTY_PLACE})
+EXCLUDED_KINDS: Final = frozenset({ZoneKind.TOWN_SEAT, ZoneKind.URBAN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """One version of one zone's boundary.
+
+    `geometry` is a valid, non-empty WGS-84 Polygon or MultiPolygon, longitude first. `accuracy_m` is the stated
+    accuracy of the boundary (a 68 % radius, as of a fix; 0 where it is the legal line itself). `version` identifies
+    the boundary version, so that a verdict can say by what it was judged. ValueError for anything else.
+    """
+
+    id: str
+    kind: ZoneKind
+    name: str
+    geometry: Polygon | MultiPolygon
+    version: UUID
+    accuracy_m: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.geometry.geom_type not in {"Polygon", "MultiPolygon"} or self.geometry.is_empty:
+            raise ValueError(f"zone {self.id}: a polygon that is not empty is needed")
+        west, south, east, north = self.geometry.bounds
+        # Written so that NaN fails too.
+        if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):  # noqa: PLR2004  (Degrees of the globe.)
+            raise ValueError(f"zone {self.id}: coordinates must be degrees, longitude first")
+        if not self.geometry.is_valid:
+            raise ValueError(f"zone {self.id}: {shapely.is_valid_reason(self.geometry)}")
+        if not (math.isfinite(self.accuracy_m) and self.accuracy_m >= 0):
+            raise ValueError(f"zone {self.id}: the accuracy is a finite number of metres from 0")
+
+
+def circle(*, lon: float, lat: float, radius_m: float) -> Polygon:
+    """Give the geodesic circle about a position as a polygon of 96 vertices, counterclockwise (edge 50).
+
+    The vertices lie a little outside the circle (0.036 %), the middles of the edges a little inside (0.018 %), so
+    that the area is the circle's. WGS-84 degrees and metres. ValueError for a radius that is not within 0 to 50 km
+    and for a position that is none.
+    """
+    if not (math.isfinite(lon) and math.isfinite(lat) and abs(lon) <= 180 and abs(lat) <= 89):  # noqa: PLR2004
+        raise ValueError("the centre of a circle is a longitude and a latitude in degrees")
+    if not 0 < radius_m <= _LARGEST_CIRCLE_M:
+        raise ValueError(
+            f"a radius of more than 0 and at most {_LARGEST_CIRCLE_M:.0f} m is needed, not {radius_m}"
+        )
+    step = 2.0 * math.pi / CIRCLE_VERTICES
+    reach = radius_m * math.sqrt(step / math.sin(step))
+    azimuths = -np.arange(CIRCLE_VERTICES) * 360.0 / CIRCLE_VERTICES
+    size = np.full(CIRCLE_VERTICES, 1.0)
+    lons, lats, _ = _geod.fwd(lon * size, lat * size, azimuths, reach * size)
+    return Polygon(np.column_stack((lons, lats)))
+
+
+class Outline:
+    """One or several polygons in the plane, ready for signed distances. Immutable, safe to share between threads."""
+
+    __slots__ = ("_border", "_shape", "_tree", "bounds")
+
+    def __init__(self, shape: BaseGeometry) -> None:
+        self._shape = shape
+        self.bounds: Final[tuple[float, float, float, float]] = shape.bounds
+        self._border: BaseGeometry | None = None
+        self._tree: STRtree | None = None
+        if shapely.get_num_coordinates(shape) <= _MANY_VERTICES:
+            self._border = shape.boundary
+            return
+        shapely.prepare(shape)
+        self._tree = STRtree(_pieces(shape))
+        # GEOS builds both indexes at their first use; used here once, they are only read afterwards.
+        self.signed_distance(
+            Point((self.bounds[0] + self.bounds[2]) / 2, (self.bounds[1] + self.bounds[3]) / 2)
+        )
+
+    def signed_distance(self, point: Point) -> float:
+        """Metres to the border, positive inside, exactly 0 within `ON_BORDER_M` of it."""
+        if self._tree is None:
+            distance = float(self._border.distance(point)) if self._border is not None else math.inf
+        else:
+            distance = float(self._tree.query_nearest(point, return_distance=True, all_matches=False)[1][0])
+        if distance <= ON_BORDER_M:
+            return 0.0
+        return distance if self._shape.intersects(point) else -distance
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A zone's facts and its outline in the plane; the boundary in degrees is not kept."""
+
+    id: str
+    kind: ZoneKind
+    name: str
+    version: UUID
+    accuracy_m: float
+    outline: Outline
+
+
+class Places:
+    """Zones joined and prepared: the places of one posting (`assigned`), or exclusion zones (`excluded`).
+
+    Joined, so that an inner border is never a border (ruling 1, edge 27): only the outer line of the union counts,
+    with the holes that remain. Assigned places close the gaps between two of them that are narrower than the coarser
+    one's stated accuracy (edge 32), for such a gap is a fault of the survey and not land; both kinds close the slivers
+    of up to 0.2 m that rounding to six decimals leaves. Immutable; safe to share between threads.
+
+    Positions are WGS-84 degrees, distances metres. A `spot` is a position in the plane of these places, made once for
+    several questions.
+    """
+
+    __slots__ = (
+        "_duty",
+        "_plane",
+        "_union",
+        "accuracies_differ",
+        "accuracy_m",
+        "unfenced",
+        "versions",
+        "zones",
+    )
+
+    def __init__(self, zones: Sequence[Zone], *, unfenced: Sequence[str], close_gaps: bool) -> None:
+        """Use `assigned` or `excluded`, which say what the zones are for."""
+        accuracies = [zone.accuracy_m for zone in zones]
+        self.unfenced: Final = tuple(unfenced)
+        self.versions: Final = tuple(zone.version for zone in zones)
+        self.accuracy_m: Final = max(accuracies, default=0.0)
+        self.accuracies_differ: Final = len(set(accuracies)) > 1
+        self._plane: Final = _plane_about(zones)
+        shapes = [_in_plane(zone.geometry, self._plane) for zone in zones]
+        self._union: Final = _outline(shapes, accuracies if close_gaps else None)
+        outlines = (
+            [Outline(shape) for shape in shapes] if len(shapes) > 1 or not self._union else [self._union]
+        )
+        self.zones: Final = tuple(
+            Placed(zone.id, zone.kind, zone.name, zone.version, zone.accuracy_m, outline)
+            for zone, outline in zip(zones, outlines, strict=True)
+        )
+        duty = [shape for zone, shape in zip(zones, shapes, strict=True) if zone.kind is ZoneKind.DUTY_PLACE]
+        self._duty: Final = _outline(duty)
+
+    @classmethod
+    def assigned(cls, zones: Sequence[Zone], *, unfenced: Sequence[str] = ()) -> "Places":
+        """Prepare the places of one posting: villages and duty places.
+
+        `unfenced` names those that have no boundary yet (edge 49): where a fix lies outside of all the others, it
+        cannot be said to be outside. ValueError for exclusion zones, and for zones more than 3 degrees apart.
+        """
+        _only(zones, ASSIGNED_KINDS)
+        return cls(zones, unfenced=unfenced, close_gaps=True)
+
+    @classmethod
+    def excluded(cls, zones: Sequence[Zone]) -> "Places":
+        """Prepare exclusion zones: town seats and urban areas, of a district and its surroundings at most.
+
+        ValueError for other kinds, and for zones more than 3 degrees from their centre.
+        """
+        _only(zones, EXCLUDED_KINDS)
+        return cls(zones, unfenced=(), close_gaps=False)
+
+    def spot(self, *, lon: float, lat: float) -> Point:
+        """Give the position in the plane of these places."""
+        return Point(self._plane.point(lon, lat))
+
+    def signed_distance_m(self, *, lon: float, lat: float) -> float:
+        """Say how far inside the union (positive) or outside (negative) a position lies; 0 on its border."""
+        return self.depth_m(self.spot(lon=lon, lat=lat))
+
+    def covers(self, *, lon: float, lat: float) -> bool:
+        """Whether the union covers the position, its border included (edges 26, 29)."""
+        return self.signed_distance_m(lon=lon, lat=lat) >= 0
+
+    def depth_m(self, spot: Point) -> float:
+        """Say the same of a spot; minus infinity where there is no zone."""
+        return -math.inf if self._union is None else self._union.signed_distance(spot)
+
+    def duty_depth_m(self, spot: Point) -> float:
+        """Say how deep in the duty places alone a spot lies; minus infinity where there is none (edge 33)."""
+        return -math.inf if self._duty is None else self._duty.signed_distance(spot)
+
+    def covering(self, spot: Point) -> tuple[str, ...]:
+        """Name every zone that covers a spot, in their order: overlapping ones all (edge 31)."""
+        return tuple(
+            zone.id
+            for zone in self.zones
+            if _near(zone, spot, 0.0) and zone.outline.signed_distance(spot) >= 0
+        )
+
+    def deepest(self, spot: Point, depth_m: float) -> Placed | None:
+        """Find the zone that a spot lies deepest in, or nearest to, its depth in the union being known."""
+        within = max(0.0, -depth_m) + _GRAIN_M
+        near = [zone for zone in self.zones if _near(zone, spot, within)] or self.zones
+        if len(near) == 1:
+            return near[0]
+        return max(near, key=lambda zone: zone.outline.signed_distance(spot), default=None)
+
+
+def _only(zones: Iterable[Zone], kinds: frozenset[ZoneKind]) -> None:
+    for zone in zones:
+        if zone.kind not in kinds:
+            raise ValueError(f"zone {zone.id} is a {zone.kind}; here belong {', '.join(sorted(kinds))}")
+
+
+def _near(zone: Placed, spot: Point, within_m: float) -> bool:
+    west, south, east, north = zone.outline.bounds
+    reach = within_m + ON_BORDER_M
+    return west - reach <= spot.x <= east + reach and south - reach <= spot.y <= north + reach
+
+
+def _plane_about(zones: Sequence[Zone]) -> Plane:
+    if not zones:
+        return Plane(0.0, 0.0)
+    west, south, east, north = shapely.total_bounds(np.array([zone.geometry for zone in zones])).tolist()
+    if max(east - west, north - south) > 2 * _WIDEST_DEG:
+        raise ValueError(
+            f"zones of {2 * _WIDEST_DEG:.0f} degrees and more; join those of one district at a time"
+        )
+    return Plane((west + east) / 2, (south + north) / 2)
+
+
+def _in_plane(shape: BaseGeometry, plane: Plane) -> BaseGeometry:
+    flat = shapely.transform(shapely.segmentize(shape, _LONGEST_EDGE_DEG), plane.points)
+    # A needle of a few millimetres may cross itself once its edges are bent; overlays would refuse it.
+    return flat if flat.is_valid else shapely.make_valid(flat, method="structure", keep_collapsed=False)
+
+
+def _outline(shapes: Sequence[BaseGeometry], accuracies_m: Sequence[float] | None = None) -> Outline | None:
+    """Join shapes in the plane and close the gaps between any two that are narrower than the wider of their figures."""
+    if len(shapes) <= 1:
+        return Outline(shapes[0]) if shapes else None
+    widths = accuracies_m or [0.0] * len(shapes)
+    tree = STRtree(shapes)
+    fillings = []
+    for one, (shape, width) in enumerate(zip(shapes, widths, strict=True)):
+        reach = max(_GRAIN_M, *widths)
+        for other in tree.query(shape, predicate="dwithin", distance=reach):
+            if other > one:
+                fillings += _gaps(shape, shapes[other], max(_GRAIN_M, width, widths[other]))
+    return Outline(shapely.union_all([*shapes, *fillings]))
+
+
+def _gaps(one: BaseGeometry, other: BaseGeometry, width_m: float) -> list[BaseGeometry]:
+    """Find the land between two shapes that is narrower than `width_m`, as pieces that overlap both by a centimetre.
+
+    A morphological closing: grown by half the width and shrunk again, only what lies in a narrow gap stays. Bays of
+    one shape alone are left as they are.
+    """
+    both = shapely.union(one, other)
+    closed = both.buffer(width_m / 2, join_style="mitre").buffer(-width_m / 2, join_style="mitre")
+    pieces = shapely.get_parts(shapely.difference(closed, both))
+    return [
+        piece.buffer(ON_BORDER_M, join_style="mitre")
+        for piece in pieces
+        if piece.distance(one) <= ON_BORDER_M and piece.distance(other) <= ON_BORDER_M
+    ]
+
+
+def _pieces(shape: BaseGeometry) -> list[BaseGeometry]:
+    """Cut the border into runs of 64 edges, each beginning where the one before it ended."""
+    pieces: list[BaseGeometry] = []
+    for ring in shapely.get_rings(shapely.get_parts(shape)):
+        coordinates = shapely.get_coordinates(ring)
+        pieces += [
+            LineString(coordinates[start : start + _PIECE + 1])
+            for start in range(0, len(coordinates) - 1, _PIECE)
+        ]
+    return pieces
