@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from geoalchemy2 import Geometry, WKBElement
 from sqlalchemy.orm import Mapped, mapped_column
 
+from geo.zones import ZoneKind
 from server import db, problems
-from server.places.rules import ImportState, RegionKind, Source, ZoneKind
+from server.places.rules import ImportState, RegionKind, Source
 
 
 class Region(db.Base):

@@ -49,15 +49,6 @@ class Source(StrEnum):
     ENDING = "ending"  # No shape: zones that are to end.
 
 
-class ZoneKind(StrEnum):
-    """The kinds of zone."""
-
-    VILLAGE = "village"
-    TOWN_SEAT = "town_seat"
-    URBAN = "urban"
-    DUTY_PLACE = "duty_place"
-
-
 def significant(code: str) -> str:
     """Return the code without its tail of zeros, cut at a level: ``500116101000`` gives ``500116101``.
 
