@@ -231,13 +231,14 @@ def day_states(
     allowance = on_post if policy.allowance_in_halves else whole_days(on_post)
     owed = due(fact, laid)
     conflict = conflicting(fact, states)
+    met_with = [(state, mask) for state, mask in states.items() if mask]
 
     def explain(number: int) -> DayState:
         bits = day_mask(number)
         return DayState(
             day=date(laid.month.year, laid.month.number, number),
-            morning=_state_of(states, bits & MORNINGS << Half.MORNING),
-            afternoon=_state_of(states, bits & MORNINGS << Half.AFTERNOON),
+            morning=_state_of(met_with, bits & MORNINGS << Half.MORNING),
+            afternoon=_state_of(met_with, bits & MORNINGS << Half.AFTERNOON),
             in_basis=bool(laid.basis & bits),
             due_halves=(owed & bits).bit_count(),
             village_halves=(village & bits).bit_count(),
@@ -249,5 +250,5 @@ def day_states(
     return tuple(explain(number) for number in range(1, laid.month.days + 1))
 
 
-def _state_of(states: dict[DayReason, int], bit: int) -> DayReason:
-    return next(state for state, mask in states.items() if mask & bit)
+def _state_of(states: list[tuple[DayReason, int]], bit: int) -> DayReason:
+    return next(state for state, mask in states if mask & bit)
