@@ -29,6 +29,8 @@ SIGMA_PER_ACCURACY: Final = 1.515
 
 
 _EVEN: Final = 0.5
+# Farther than this from every zone's box the probability of being in one is below 1e-9, and is taken as none.
+_NO_ZONE_SIGMAS: Final = 6.0
 
 
 class VerdictKind(StrEnum):
@@ -181,10 +183,10 @@ class Verdict:
 
     `margin_m` and `zone_margin_m` are signed distances in metres, positive inside, to the posting's places and to the
     exclusion zones (less the duty places among the posting's); `p` and `p_zone` the probabilities of being inside of
-    them. None where it was not measured. `accuracy_m` is what was judged with. `place_ids` are all assigned zones
-    that cover the fix (edge 31). `zone_id` and `zone_name` name the exclusion zone that had a say. `versions` are the
-    boundary versions judged by: those of the posting, and the named zone's. Only `kind`, `reason` and `band` may go to
-    a phone (ruling 14).
+    them. None where there is nothing to measure; no `zone_margin_m` either where every zone is six sigmas away and
+    `p_zone` is 0. `accuracy_m` is what was judged with. `place_ids` are all assigned zones that cover the fix (edge
+    31). `zone_id` and `zone_name` name the exclusion zone that had a say. `versions` are the boundary versions judged
+    by: those of the posting, and the named zone's. Only `kind`, `reason` and `band` may go to a phone (ruling 14).
     """
 
     kind: VerdictKind
@@ -323,8 +325,11 @@ def _in_village(at: Position, radius: float, places: Places) -> _Village:
 def _in_zone(
     at: Position, radius: float, excluded: Places | None, village: _Village, clear_at_most: float
 ) -> _Zone:
-    if excluded is None or not excluded.zones:
+    if excluded is None:
         return _Zone(None, None)
+    reach = _NO_ZONE_SIGMAS * math.hypot(radius, excluded.accuracy_m) / SIGMA_PER_ACCURACY
+    if not excluded.may_reach(lon=at.lon, lat=at.lat, reach_m=reach):
+        return _Zone(None, 0.0)
     spot = excluded.spot(lon=at.lon, lat=at.lat)
     margin = depth = excluded.depth_m(spot)
     stated = excluded.accuracy_m

@@ -156,6 +156,7 @@ class Places:
     """
 
     __slots__ = (
+        "_boxes",
         "_duty",
         "_plane",
         "_union",
@@ -183,6 +184,7 @@ class Places:
             Placed(zone.id, zone.kind, zone.name, zone.version, zone.accuracy_m, outline)
             for zone, outline in zip(zones, outlines, strict=True)
         )
+        self._boxes: Final = tuple(zone.outline.bounds for zone in self.zones)
         duty = [shape for zone, shape in zip(zones, shapes, strict=True) if zone.kind is ZoneKind.DUTY_PLACE]
         self._duty: Final = _outline(duty)
 
@@ -216,6 +218,15 @@ class Places:
     def covers(self, *, lon: float, lat: float) -> bool:
         """Whether the union covers the position, its border included (edges 26, 29)."""
         return self.signed_distance_m(lon=lon, lat=lat) >= 0
+
+    def may_reach(self, *, lon: float, lat: float, reach_m: float) -> bool:
+        """Whether any zone's bounding box comes so near to a position: a quick no for nearly every village."""
+        x, y = self._plane.point(lon, lat)
+        left, right, low, high = x - reach_m, x + reach_m, y - reach_m, y + reach_m
+        return any(
+            west <= right and left <= east and south <= high and low <= north
+            for west, south, east, north in self._boxes
+        )
 
     def depth_m(self, spot: Point) -> float:
         """Say the same of a spot; minus infinity where there is no zone."""
