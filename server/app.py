@@ -7,6 +7,8 @@ from fastapi import FastAPI
 
 from server import http
 from server import settings as settings_module
+from server.checkins import routes as checkins
+from server.checkins.intake import Intake
 from server.db import Database
 from server.settings import Settings
 
@@ -22,9 +24,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.database = Database(
             given.database_url, pool_size=given.pool_size, statement_timeout_s=given.statement_timeout_s
         )
+        app.state.intake = Intake(given)
+        app.state.intake.start()
         try:
             yield
         finally:
+            await app.state.intake.close()
             app.state.database.close()
 
     app = FastAPI(
@@ -36,4 +41,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = given
     http.install(app)
+    app.state.body_limits["/v1/check-ins/"] = checkins.BODY_LIMIT
+    app.include_router(checkins.router)
     return app

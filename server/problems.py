@@ -83,6 +83,11 @@ class Problem(Exception):
         }
 
 
+def registry() -> dict[str, Kind]:
+    """Return every kind by its code, in the order of this page."""
+    return {kind.code: kind for kind in globals().values() if isinstance(kind, Kind)}
+
+
 # --- what any request can meet
 INVALID_REQUEST = Kind("invalid-request", 422, "请求内容不符合要求", "The request is not valid")
 MALFORMED_BODY = Kind("malformed-body", 400, "请求正文无法解析", "The request body cannot be parsed")
@@ -163,3 +168,27 @@ POSTING_PLACE_OVERLAP = Kind(
 ROSTER_REFUSED = Kind(
     "roster-refused", 422, "花名册有错误，未导入任何一行", "The roster has faults; no row was imported"
 )
+
+# --- policies, calendars and months
+POLICY_CHOICE_MISSING = Kind(
+    "policy-choice-missing",
+    422,
+    "政策须选择计算基数与公出计法",
+    "A policy must choose its basis and whether duty counts in the village",
+)
+POLICY_REFUSED = Kind("policy-refused", 422, "政策内容有误", "The policy has faults")
+POLICY_RETROACTIVE = Kind(
+    "policy-retroactive",
+    409,
+    "政策不得追溯适用，除非写明理由",
+    "A policy does not reach back without a recorded reason",
+)
+CALENDAR_REFUSED = Kind(
+    "calendar-refused", 422, "日历有错误，未导入任何一行", "The calendar has faults; no row was imported"
+)
+NO_POLICY = Kind("no-policy", 409, "该月没有已发布的政策", "No published policy governs this month")
+
+# --- check-ins
+CHECKIN_CLOCK_UNREADABLE = Kind("clock-unreadable", 422, "手机时间超出可用范围", "The phone's clock is out of range")
+WITHDRAWAL_TOO_LATE = Kind("withdrawal-too-late", 409, "已超过可撤回的时间", "It is too late to withdraw this check-in")
+"""A check-in can be taken back within the minutes that the policy gives; later a correction is the way."""

@@ -1,0 +1,247 @@
+"""The reference client: what a phone does, in one file, to be read and translated.
+
+`zaicun phone` runs exactly this code, and so do the demonstration and the tests. It needs Python 3.11 and httpx.
+
+The four rules a phone must keep:
+
+1. Make the check-in and its id at the tap, write it to the queue on disk, and only then try to send it.
+2. Send it again, with the same id and the same content, until an answer comes that is final. 200 and 201 are; so are
+   400, 403, 409, 413 and 422 (the refused attempt is recorded; show its text). 401: renew the token. 429 and 503: wait
+   as long as Retry-After says, with some jitter. Anything else, a cut connection included: later.
+3. `sent_at` is read anew at each sending, from the same clock as `captured_at`; everything else stays as it was.
+4. Never send a fix older than two minutes as new, never replace a missing fix by an older one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import httpx
+
+Json = dict[str, Any]
+FINAL: Final = frozenset({200, 201, 400, 403, 404, 409, 413, 415, 422})
+BEIJING: Final = timezone(timedelta(hours=8))
+
+
+def system_clock() -> datetime:
+    """Return the phone's own time; it may be wrong, the server corrects for that."""
+    return datetime.now(UTC)
+
+
+def uuid7(at: datetime) -> UUID:
+    """Make a UUIDv7 (RFC 9562 section 5.7): 48 bits of milliseconds, then random bits."""
+    milliseconds = int(at.timestamp() * 1000)
+    number = milliseconds << 80 | secrets.randbits(80)
+    number = number & ~(0xF << 76) | 0x7 << 76
+    return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one sending. `body` is the check-in, or the problem (RFC 9457)."""
+
+    status: int
+    body: Json
+    replayed: bool = False
+
+    @property
+    def stored(self) -> bool:
+        """Tell whether the check-in is stored on the server."""
+        return self.status in {200, 201}
+
+
+class Refused(Exception):
+    """The server answered with a problem."""
+
+    def __init__(self, status: int, problem: Json) -> None:
+        super().__init__(
+            f"{status} {problem.get('code')}: {problem.get('detail_en') or problem.get('detail')}"
+        )
+        self.status = status
+        self.problem = problem
+
+
+@dataclass
+class Phone:
+    """One phone: its tokens, its queue, its clock.
+
+    `store` is a folder that survives the app (tokens and queue); None keeps everything in memory only.
+    """
+
+    server: str
+    store: Path | None = None
+    clock: Callable[[], datetime] = system_clock
+    pause: Callable[[float], None] = time.sleep
+    label: str = "zaicun-phone/1.0"
+    language: str = "zh"
+    client: httpx.Client | None = None
+    access: str | None = None
+    refresh: str | None = None
+    queue: list[Json] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._http = self.client or httpx.Client(base_url=self.server, timeout=15)
+        if self.store is not None:
+            self.store.mkdir(parents=True, exist_ok=True, mode=0o700)
+            kept = self.store / "phone.json"
+            if kept.exists():
+                state = json.loads(kept.read_text("utf-8"))
+                self.access, self.refresh, self.queue = state["access"], state["refresh"], state["queue"]
+
+    # --- logging in
+
+    def activate(self, login: str, code: str, password: str) -> None:
+        """Use the one-time code from the slip, choose a password, and be logged in."""
+        self._tokens(
+            self._open(
+                "/v1/auth/activate",
+                {"login": login, "code": code, "password": password, "client": self.label},
+            )
+        )
+
+    def login(self, login: str, password: str) -> None:
+        """Log in with a password."""
+        self._tokens(
+            self._open("/v1/auth/login", {"login": login, "password": password, "client": self.label})
+        )
+
+    def renew(self) -> None:
+        """Get a new pair of tokens. A lost answer does no harm: the same refresh token gets the same successor."""
+        if self.refresh is None:
+            raise Refused(401, {"code": "token-missing", "detail_en": "log in first", "detail": "请先登录"})
+        self._tokens(self._open("/v1/auth/refresh", {"refresh_token": self.refresh}))
+
+    def _open(self, path: str, body: Json) -> Json:
+        answer = self._http.post(path, json=body, headers={"Accept-Language": self.language})
+        found: Json = answer.json()
+        if answer.status_code not in {200, 201}:
+            raise Refused(answer.status_code, found)
+        return found
+
+    def _tokens(self, body: Json) -> None:
+        self.access, self.refresh = body["access_token"], body["refresh_token"]
+        self._save()
+
+    # --- checking in
+
+    def tap(
+        self,
+        position: Json | None,
+        *,
+        kind: str = "day",
+        no_position: str | None = None,
+        note: str | None = None,
+        outside_work: bool = False,
+    ) -> UUID:
+        """Make a check-in and put it into the queue; nothing is sent yet. Returns its id."""
+        now = self.clock()
+        made = uuid7(now)
+        content: Json = {
+            "kind": kind,
+            "captured_at": now.astimezone(BEIJING).isoformat(),
+            "utc_offset_min": 480,
+            "position": position,
+            "client": self.label,
+            "salt": base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("="),
+        }
+        if no_position is not None:
+            content["no_position"] = no_position
+        if note is not None:
+            content["note"] = note
+        if outside_work:
+            content["outside_work"] = True
+        self.queue.append({"id": str(made), "content": content, "answer": None})
+        self._save()
+        return made
+
+    def waiting(self) -> int:
+        """Return how many check-ins are not on the server yet: show it to the person ("2 waiting")."""
+        return sum(entry["answer"] is None for entry in self.queue)
+
+    def flush(self, *, attempts: int = 8) -> list[Answer]:
+        """Send what waits, oldest first; return the final answers. What gets none stays in the queue."""
+        answers = []
+        for entry in self.queue:
+            if entry["answer"] is None:
+                answer = self._send(entry, attempts)
+                if answer is None:
+                    break  # No way through just now; the rest waits too.
+                entry["answer"] = {"status": answer.status, "body": answer.body}
+                answers.append(answer)
+                self._save()
+        return answers
+
+    def _send(self, entry: Json, attempts: int) -> Answer | None:
+        for attempt in range(attempts):
+            body = {**entry["content"], "sent_at": self.clock().astimezone(BEIJING).isoformat()}
+            try:
+                response = self.call("PUT", f"/v1/check-ins/{entry['id']}", body)
+            except httpx.TransportError:
+                self.pause(_backoff(attempt))
+                continue
+            if response.status_code in FINAL:
+                return Answer(
+                    response.status_code, response.json(), response.headers.get("Idempotent-Replay") == "true"
+                )
+            self.pause(_backoff(attempt, response.headers.get("Retry-After")))
+        return None
+
+    # --- everything else
+
+    def call(self, method: str, path: str, body: Json | None = None) -> httpx.Response:
+        """Send a request with the access token, renewing it once when it is refused."""
+        for last in (False, True):
+            if self.access is None:
+                self.renew()
+            headers = {"Authorization": f"Bearer {self.access}", "Accept-Language": self.language}
+            response = self._http.request(method, path, json=body, headers=headers)
+            if response.status_code != httpx.codes.UNAUTHORIZED or last or self.refresh is None:
+                return response
+            self.access = None
+        raise AssertionError("unreachable")
+
+    def get(self, path: str) -> Json:
+        """Read something; raises Refused for a problem."""
+        response = self.call("GET", path)
+        found: Json = response.json()
+        if response.status_code != httpx.codes.OK:
+            raise Refused(response.status_code, found)
+        return found
+
+    def month(self, month: str) -> Json:
+        """Return one's own month with its day grid (`2026-11`)."""
+        return self.get(f"/v1/me/months/{month}")
+
+    def _save(self) -> None:
+        if self.store is None:
+            return
+        answered = [entry for entry in self.queue if entry["answer"] is not None]
+        forgotten = {entry["id"] for entry in answered[:-300]}  # What is not answered yet is never forgotten.
+        self.queue = [entry for entry in self.queue if entry["id"] not in forgotten]
+        state = json.dumps({"access": self.access, "refresh": self.refresh, "queue": self.queue})
+        # Written aside, forced to the disk and renamed: a phone that dies here keeps the old queue or the new one.
+        aside = self.store / f"phone.{uuid4().hex}.tmp"
+        with os.fdopen(
+            os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(state)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(self.store / "phone.json")
+
+
+def _backoff(attempt: int, retry_after: str | None = None) -> float:
+    """Seconds to wait: what the server asks for or 2^n, plus jitter, so that phones do not come back all at once."""
+    asked = float(retry_after) if retry_after and retry_after.isdigit() else min(60.0, 0.5 * 2**attempt)
+    return asked * (1 + random.random() / 2)  # noqa: S311  Jitter, not a secret.

@@ -1,0 +1,295 @@
+"""The intake: takes check-ins from the routes, judges and stores them by groups, one transaction a group (ruling 21).
+
+In that transaction one round trip reads what judging needs: which sessions stand, who is posted where, the months so
+far, and the counters of boundaries and policies; what changed is reloaded before anything is judged.
+"""
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from server import problems
+from server.checkins import judging, rules, storing
+from server.checkins.judging import Incoming, Masks, Views
+from server.checkins.record import Record
+from server.checkins.storing import ActivePosting, Found, Kept
+from server.checkins.writer import STORE_WITHIN_S, Writer
+from server.month import book
+from server.places import atlas as atlases
+from server.problems import Problem
+from server.settings import Settings
+
+LOG = logging.getLogger("zaicun.intake")
+BODY_KEPT = 4096
+"""Bytes of a refused body that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a check-in: its row, and whether this call stored it."""
+
+    record: Record
+    created: bool
+
+
+Outcome = Stored | Problem
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What one group needs to know."""
+
+    sessions: Mapping[UUID, int]  # Sessions that stand, with their account's authorization version.
+    postings: Mapping[UUID, tuple[ActivePosting, ...]]
+    masks: dict[tuple[UUID, date], Masks]
+
+
+class Intake:
+    """One worker's intake: one connection, one atlas, one writer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._views = Views(default_region=settings.district_code)
+        self._states: dict[str, int] | None = None
+        self._atlas = atlases.Atlas()
+        self._writer: Writer[Incoming, Outcome] = Writer(
+            self._store, abandon=self._abandon, queue=settings.intake_queue, group=settings.intake_group
+        )
+
+    def start(self) -> None:
+        """Begin storing; call it inside the running loop."""
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Finish what waits, then close the connection."""
+        await self._writer.close()
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def put(self, incoming: Incoming) -> Stored:
+        """Store a check-in once and return its row after the commit.
+
+        Raises Problem: 401 when the session was ended, 409 ``id-reused`` when the id carries other content, 503 when
+        the database does not answer or too many wait.
+        """
+        outcome = await self._writer.put(incoming)
+        if isinstance(outcome, Problem):
+            raise outcome
+        return outcome
+
+    # --- one group
+
+    async def _store(self, group: Sequence[Incoming]) -> Sequence[Outcome]:
+        connection = await self._connected()
+        async with connection.transaction():
+            known = await self._look_up(connection, group)
+            questions = [self._ask(item, known) for item in group]
+            await self._load_shapes(connection, questions)
+            outcomes, candidates = self._judge(group, questions, known)
+            new = await storing.keep(connection, list(candidates.values()))
+            replayed = await self._replayed(connection, group, outcomes, new)
+            result = [
+                self._outcome(item, outcome, candidates, new, replayed)
+                for item, outcome in zip(group, outcomes, strict=True)
+            ]
+            await _record_refused(connection, group, result)
+        self._atlas.trim()
+        # Only the first of two equal ids in one group was stored by this call; the others are resends.
+        return _only_first_created(result)
+
+    async def _connected(self) -> psycopg.AsyncConnection[Any]:
+        if self._connection is None or self._connection.closed:
+            milliseconds = int(STORE_WITHIN_S * 1000)
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._settings.database_url,
+                autocommit=True,
+                prepare_threshold=1,
+                connect_timeout=3,
+                options=f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
+            )
+            self._states = None
+        return self._connection
+
+    def _abandon(self) -> None:
+        """Give up the connection without waiting for it: its server may be frozen."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.pgconn.finish()
+        self._connection = None
+
+    async def _look_up(self, connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming]) -> _Known:
+        people = sorted({item.person_id for item in group})
+        days = [item.timing.event_at.date() for item in group]
+        margin = timedelta(days=2)  # More than any time zone and day cut-off can move an event.
+        months = sorted(
+            {storing.month_of(day + off) for day in days for off in (-margin, timedelta(0), margin)}
+        )
+        first, last = months[0], _month_after(months[-1])
+        async with connection.pipeline():
+            states = await connection.execute(storing.STATES)
+            sessions = await connection.execute(storing.SESSIONS, ([item.session_id for item in group],))
+            postings = await connection.execute(storing.POSTINGS, (people, last, first))
+            masks = await connection.execute(storing.MONTHS, (people, months))
+            state_rows, session_rows = await states.fetchall(), await sessions.fetchall()
+            posting_rows, mask_rows = await postings.fetchall(), await masks.fetchall()
+        await self._refresh(connection, dict(state_rows))
+        return _Known(
+            sessions={row[0]: row[1] for row in session_rows},
+            postings=storing.postings_by_person(posting_rows),
+            masks={(row[0], row[1]): (row[2], row[3], row[4], row[5], row[6]) for row in mask_rows},
+        )
+
+    async def _refresh(self, connection: psycopg.AsyncConnection[Any], states: dict[str, int]) -> None:
+        """Reload what changed since the last group; the counters moved in the transaction of the change."""
+        before = self._states
+        if before == states:
+            return
+        moved = {name for name in states if before is None or states[name] != before.get(name)}
+        if before is None or "boundaries" in moved:
+            rows = await (await connection.execute(atlases.VERSIONS_SQL)).fetchall()
+            self._views.register = atlases.Register(rows)
+            successors = await (await connection.execute(storing.SUCCESSORS)).fetchall()
+            self._views.successors = {row[0]: (row[1], row[2]) for row in successors}
+        if before is None or moved & {"policies", "calendar"}:
+            policies = await (await connection.execute(book.POLICIES)).fetchall()
+            calendars = await (await connection.execute(book.CALENDARS)).fetchall()
+            self._views.book = book.build(policies, calendars)
+        self._states = states
+
+    def _ask(self, item: Incoming, known: _Known) -> judging.Question:
+        fix = judging.fix_of(item.given.position)
+        return judging.ask(item.timing.event_at, fix, known.postings.get(item.person_id, ()), self._views)
+
+    async def _load_shapes(
+        self, connection: psycopg.AsyncConnection[Any], questions: Iterable[judging.Question]
+    ) -> None:
+        asked = list(questions)
+        missing = self._atlas.missing({q.assigned for q in asked}, {q.excluded for q in asked if q.excluded})
+        if missing:
+            rows = await (await connection.execute(atlases.SHAPES_SQL, {"ids": missing})).fetchall()
+            self._atlas.put({row[0]: atlases.Stored(row[1], row[2], bytes(row[3]), row[4]) for row in rows})
+
+    def _judge(
+        self, group: Sequence[Incoming], questions: Sequence[judging.Question], known: _Known
+    ) -> tuple[list[Problem | None], dict[tuple[UUID, UUID], Kept]]:
+        """Judge every check-in whose session stands; of two with one key in a group the first is the candidate."""
+        refused: list[Problem | None] = []
+        candidates: dict[tuple[UUID, UUID], Kept] = {}
+        for item, question in zip(group, questions, strict=True):
+            if known.sessions.get(item.session_id) != item.version:
+                refused.append(Problem(problems.TOKEN_STALE, headers={"WWW-Authenticate": "Bearer"}))
+                continue
+            refused.append(None)
+            if (item.person_id, item.id) in candidates:
+                continue
+            row = judging.kept(item, question, judging.decide(question, self._atlas))
+            place = (item.person_id, storing.month_of(question.day))
+            masks = known.masks[place] = judging.both(known.masks.get(place, judging.NOTHING), row.masks)
+            postings = known.postings.get(item.person_id, ())
+            month = judging.month_told(question, postings, masks, self._views, now=item.received_at)
+            candidates[row.key] = judging.told(row, month)
+        return refused, candidates
+
+    async def _replayed(
+        self,
+        connection: psycopg.AsyncConnection[Any],
+        group: Sequence[Incoming],
+        refused: Sequence[Problem | None],
+        new: set[tuple[UUID, UUID]],
+    ) -> dict[tuple[UUID, UUID], Found]:
+        admitted = [item for item, problem in zip(group, refused, strict=True) if problem is None]
+        seen: set[tuple[UUID, UUID]] = set()
+        asked: set[tuple[UUID, UUID]] = set()
+        for item in admitted:
+            key = (item.person_id, item.id)
+            if key not in new or key in seen:
+                asked.add(key)
+            seen.add(key)
+        return await storing.stored(connection, sorted(asked)) if asked else {}
+
+    def _outcome(
+        self,
+        item: Incoming,
+        refused: Problem | None,
+        candidates: Mapping[tuple[UUID, UUID], Kept],
+        new: set[tuple[UUID, UUID]],
+        replayed: Mapping[tuple[UUID, UUID], Found],
+    ) -> Outcome:
+        if refused is not None:
+            return refused
+        key = (item.person_id, item.id)
+        found = replayed.get(key)
+        if found is None:
+            return Stored(candidates[key].record, created=True)
+        if _same(item, found):
+            return Stored(found.record, created=key in new)
+        return Problem(
+            problems.ID_REUSED,
+            zh="此编号的签到已存在，且内容不同。请为新的签到使用新的编号。",
+            en="A check-in with this id exists with other content. Use a new id for a new check-in.",
+        )
+
+
+def _same(item: Incoming, found: Found) -> bool:
+    """Tell whether a resend carries what was stored, `sent_at` apart (ruling 11).
+
+    The coordinates are compared through the commitment, with the salt that was stored or, after fading, with the one
+    the phone kept; when neither is left, the rest of the content decides.
+    """
+    if not rules.same_digest(judging.content_of(item.given), found.record.content_hash):
+        return False
+    if item.given.position is None or found.record.commitment is None:
+        return item.given.position is None and found.record.commitment is None
+    salt = found.salt if found.salt is not None else (item.salt if item.given.salt else None)
+    if salt is None:
+        return True
+    return rules.same_digest(
+        rules.commitment(salt, judging.exact(item.given.position)), found.record.commitment
+    )
+
+
+def _only_first_created(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    seen: set[tuple[UUID, UUID]] = set()
+    settled: list[Outcome] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Stored):
+            key = (outcome.record.person_id, outcome.record.id)
+            settled.append(Stored(outcome.record, created=outcome.created and key not in seen))
+            seen.add(key)
+        else:
+            settled.append(outcome)
+    return settled
+
+
+async def _record_refused(
+    connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming], outcomes: Sequence[Outcome]
+) -> None:
+    """Keep what was refused, in the same transaction: the person must be able to show the attempt (ruling 13)."""
+    for item, outcome in zip(group, outcomes, strict=True):
+        if isinstance(outcome, Problem):
+            attempt = {
+                "person": item.person_id,
+                "account": item.account_id,
+                "checkin": str(item.id),
+                "code": outcome.kind.code,
+                "status": outcome.kind.status,
+                "body": item.body[:BODY_KEPT],
+            }
+            await connection.execute(storing.REFUSED, attempt)
+
+
+def _month_after(month: date) -> date:
+    return (month + timedelta(days=32)).replace(day=1)
+
+
+def new_salt() -> bytes:
+    """Return a salt for a phone that keeps none."""
+    return secrets.token_bytes(16)

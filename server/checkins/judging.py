@@ -1,0 +1,342 @@
+"""Judging a check-in: its day, its verdict, what it sets in the month, and what the phone is told. No I/O.
+
+Whoever calls has read the rows (`Views`, postings, masks) before: the intake for a group at once, the re-judging in
+its own transaction. So both judge by the same lines.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from geo.datum import Datum
+from geo.fix import Fix, evident_decimals_e7
+from geo.verdict import Thresholds, Verdict, VerdictKind, judge
+from server.checkins import rules
+from server.checkins.record import Record, StoredPosition
+from server.checkins.rules import ExactPosition, Standing, Timing
+from server.checkins.schemas import CheckInIn, PositionIn
+from server.checkins.storing import MASKS, ActivePosting, Kept
+from server.month.book import Book, Governing
+from server.month.masks import Month, day_mask, range_mask
+from server.month.policy import Basis, Policy, legal_day
+from server.month.rules import Facts
+from server.month.statements import Statement, statement
+from server.places.atlas import Atlas, Register
+
+E7 = 10**7
+REACH_M = 1_500.0
+"""Exclusion zones farther away have no say: p_zone falls under 0.05 within 1.65 sigma, and sigma is at most 740 m."""
+FALLBACK = Policy(basis=Basis.CALENDAR, duty_counts_in_village=False)
+"""Where no policy is published yet, check-ins are still judged, by the default thresholds; no month is told."""
+Masks = tuple[int, int, int, int, int]
+NOTHING: Masks = (0, 0, 0, 0, 0)
+
+
+@dataclass
+class Views:
+    """What judging knows of the world: boundaries, policies, successors of villages. Replaced as a whole."""
+
+    register: Register = field(default_factory=Register)
+    book: Book = field(default_factory=Book)
+    successors: Mapping[str, tuple[str, date]] = field(default_factory=dict)
+    default_region: str = ""
+
+    def region(self, code: str, day: date) -> str:
+        """Follow a merged village to what it is on the day (edge 48); a ring of successors ends somewhere."""
+        for _ in range(8):
+            following = self.successors.get(code)
+            if following is None or day < following[1]:
+                break
+            code = following[0]
+        return code
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One check-in to judge, with the day and the postings it is judged for, and the versions it needs."""
+
+    event_at: datetime
+    day: date
+    governing: Governing | None
+    postings: tuple[ActivePosting, ...]
+    fix: Fix | None
+    assigned: tuple[tuple[UUID, ...], tuple[str, ...]]
+    excluded: tuple[UUID, ...]
+    villages: tuple[UUID | None, ...]  # The boundary version of each posting's village.
+
+    @property
+    def policy(self) -> Policy:
+        """Return the policy in force, or the fallback."""
+        return self.governing.policy if self.governing else FALLBACK
+
+    def matched(self, verdict: Verdict) -> ActivePosting | None:
+        """Return the posting whose village the fix lies in; the first where none or no single one does."""
+        for posting, version in zip(self.postings, self.villages, strict=True):
+            if version is not None and str(version) in verdict.place_ids:
+                return posting
+        return self.postings[0] if self.postings else None
+
+
+def ask(event_at: datetime, fix: Fix | None, postings: Iterable[ActivePosting], views: Views) -> Question:
+    """Find the day, the policy, the postings and the boundary versions of the event's time (edges 46, 47)."""
+    known = tuple(postings)
+    day = legal_day(event_at, FALLBACK)
+    governing = _governing(day, known, views)
+    if governing is not None:
+        day = legal_day(event_at, governing.policy)
+    active = tuple(posting for posting in known if posting.holds(day))
+    codes = [views.region(posting.village_code, day) for posting in active]
+    extras = [
+        zone
+        for posting in active
+        for zone, first, last in posting.extras
+        if first <= day and (last is None or day <= last)
+    ]
+    assigned: tuple[tuple[UUID, ...], tuple[str, ...]] = ((), ())
+    excluded: tuple[UUID, ...] = ()
+    if active and fix is not None:
+        assigned = views.register.assigned(codes, extras, event_at)
+        at = fix.position()
+        excluded = views.register.exclusions_near(lon=at.lon, lat=at.lat, reach_m=REACH_M, at=event_at)
+    villages = tuple(views.register.village(code, event_at) for code in codes)
+    return Question(event_at, day, governing, active, fix, assigned, excluded, villages)
+
+
+def _governing(day: date, postings: Sequence[ActivePosting], views: Views) -> Governing | None:
+    region = next((p.village_code for p in postings if p.holds(day)), views.default_region)
+    return views.book.governing(region, Month.of(day))
+
+
+def decide(question: Question, atlas: Atlas) -> Verdict:
+    """Return the verdict; the atlas must hold the question's versions."""
+    if not question.postings:
+        return judge(None, None)
+    places = atlas.assigned(*question.assigned)
+    excluded = atlas.excluded(question.excluded) if question.excluded else None
+    limits = question.policy.thresholds
+    thresholds = Thresholds(
+        inside_at_least=limits.inside_at,
+        outside_at_most=limits.outside_at,
+        town_at_least=limits.inside_at,
+        zone_clear_at_most=limits.outside_at,
+        max_accuracy_m=limits.accuracy_limit_m,
+        max_age_s=limits.fix_age_limit_s,
+    )
+    return judge(question.fix, places, excluded, thresholds)
+
+
+def standing_of(verdict: Verdict, *, age: timedelta, policy: Policy) -> Standing:
+    """Return what a verdict does to its day.
+
+    No usable position is kept as a claim (ruling 2); so is a check-in that says it is older than the policy's claimed
+    time, because without an anchor only the phone says when it was made (ruling 9, edge 55).
+    """
+    too_old = age > timedelta(hours=policy.claimed_max_hours)
+    claimed = verdict.kind is VerdictKind.UNUSABLE or (verdict.counts and too_old)
+    return rules.standing(counts=verdict.counts, sure=verdict.kind is VerdictKind.INSIDE, claimed=claimed)
+
+
+def bits(verdict: str, standing: str, day: date) -> Masks:
+    """Return the halves that a check-in sets in its month, in the order of MASKS: both halves of its day (ruling 4)."""
+    counts = standing in {Standing.COUNTED, Standing.PROVISIONAL}
+    flags = {
+        "sure": counts and verdict == VerdictKind.INSIDE,
+        "unsure": counts and verdict == VerdictKind.UNSURE,
+        "unfenced": counts and verdict == VerdictKind.NO_FENCE,
+        "outside": verdict in {VerdictKind.OUTSIDE, VerdictKind.TOWN},
+        "claimed": standing == Standing.CLAIMED,
+    }
+    whole = day_mask(day.day)
+    sure, unsure, unfenced, outside, claimed = (whole if flags[name] else 0 for name in MASKS)
+    return sure, unsure, unfenced, outside, claimed
+
+
+def both(one: Masks, other: Masks) -> Masks:
+    """Join two sets of masks."""
+    return (one[0] | other[0], one[1] | other[1], one[2] | other[2], one[3] | other[3], one[4] | other[4])
+
+
+def month_told(
+    question: Question, postings: Iterable[ActivePosting], masks: Masks, views: Views, *, now: datetime
+) -> Statement | None:
+    """Return the statement of the event's month as of `now`; None without a policy or a posting in it."""
+    if question.governing is None:
+        return None
+    month = Month.of(question.day)
+    posted = 0
+    for posting in postings:
+        if posting.until_day is None or posting.until_day >= posting.from_day:
+            posted |= range_mask(month, posting.from_day, posting.until_day)
+    if not posted:
+        return None
+    facts = Facts(posted=posted, **dict(zip(MASKS, masks, strict=True)))
+    policy = question.governing.policy
+    return statement(facts, views.book.calendar(month), policy, today=legal_day(now, policy))
+
+
+def fix_of(position: PositionIn | None) -> Fix | None:
+    """Return the fix as geo judges it. A negative age is the two clocks of a phone disagreeing: the fix is fresh."""
+    if position is None:
+        return None
+    return Fix(
+        lon=position.lon,
+        lat=position.lat,
+        datum=position.datum,
+        age_s=max(0.0, position.age_s),
+        accuracy_m=position.accuracy_m,
+        altitude_m=position.altitude_m,
+        speed_mps=position.speed_mps,
+        provider=position.provider,
+        mocked=position.mocked,
+    )
+
+
+def exact(position: PositionIn) -> ExactPosition:
+    """Return the position in integers: degrees of 1e-7, altitude and speed of 0.01."""
+    return ExactPosition(
+        round(position.lon * E7),
+        round(position.lat * E7),
+        None if position.altitude_m is None else round(position.altitude_m * 100),
+        None if position.speed_mps is None else round(position.speed_mps * 100),
+    )
+
+
+def stored_position(fix: Fix, position: ExactPosition, salt: bytes) -> StoredPosition:
+    """Return the row that keeps the coordinates, as sent and in WGS-84."""
+    at = fix.position()
+    return StoredPosition(
+        salt=salt,
+        lon_e7=position.lon_e7,
+        lat_e7=position.lat_e7,
+        wgs_lon_e7=round(at.lon * E7),
+        wgs_lat_e7=round(at.lat * E7),
+        altitude_cm=position.altitude_cm,
+        speed_cmps=position.speed_cmps,
+        decimals=evident_decimals_e7(lon_e7=position.lon_e7, lat_e7=position.lat_e7),
+    )
+
+
+def fix_again(record: Record, position: StoredPosition) -> Fix:
+    """Return the fix of a stored check-in, to be judged again."""
+    return Fix(
+        lon=position.lon_e7 / E7,
+        lat=position.lat_e7 / E7,
+        datum=Datum(record.datum or Datum.WGS84),
+        age_s=max(0.0, record.fix_age_s or 0.0),
+        accuracy_m=record.accuracy_m,
+        mocked=record.mocked,
+    )
+
+
+def content_of(given: CheckInIn) -> bytes:
+    """Return the hash of all that was sent but `sent_at` and the coordinates (those have their salted commitment)."""
+    position = given.position
+    shown = () if position is None else (
+        position.datum.value, position.accuracy_m, position.age_s, position.provider, position.mocked
+    )  # fmt: skip
+    return rules.content_hash(
+        given.kind.value,
+        given.captured_at.timestamp(),
+        given.utc_offset_min,
+        given.no_position and given.no_position.value,
+        given.outside_work,
+        given.note,
+        given.client,
+        given.salt,
+        *shown,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A check-in as it reached the intake."""
+
+    person_id: UUID
+    account_id: UUID
+    session_id: UUID
+    version: int
+    id: UUID
+    given: CheckInIn
+    body: bytes
+    received_at: datetime
+    timing: Timing
+    salt: bytes
+
+
+def kept(incoming: Incoming, question: Question, verdict: Verdict) -> Kept:
+    """Return the rows of a judged check-in; the month is filled in by `told`."""
+    given, position = incoming.given, incoming.given.position
+    age = incoming.received_at - question.event_at
+    standing = standing_of(verdict, age=age, policy=question.policy)
+    spot = None if position is None else exact(position)
+    matched = question.matched(verdict)
+    record = Record(
+        person_id=incoming.person_id,
+        id=incoming.id,
+        received_at=incoming.received_at,
+        event_at=question.event_at,
+        captured_at=given.captured_at,
+        sent_at=given.sent_at,
+        day=question.day,
+        utc_offset_min=given.utc_offset_min,
+        kind=given.kind,
+        verdict=verdict.kind,
+        reason=verdict.reason,
+        standing=standing,
+        band=verdict.band,
+        datum=position.datum if position else None,
+        provider=position.provider if position else None,
+        mocked=position.mocked if position else None,
+        accuracy_m=_real(position.accuracy_m) if position else None,
+        fix_age_s=_real(position.age_s) if position else None,
+        margin_m=_real(verdict.margin_m),
+        p_inside=verdict.p,
+        p_zone=verdict.p_zone,
+        no_position=given.no_position if position is None else None,
+        outside_work=given.outside_work,
+        note=given.note,
+        client=given.client,
+        posting_id=matched.id if matched else None,
+        village_code=matched.village_code if matched else None,
+        zone_name=verdict.zone_name if verdict.kind is VerdictKind.TOWN else None,
+        versions=list(verdict.versions) or None,
+        commitment=None if spot is None else rules.commitment(incoming.salt, spot),
+        content_hash=content_of(given),
+        month_counted=None,
+        month_need=None,
+        month_due=None,
+        month_away=None,
+        month_tier=None,
+    )
+    row = None
+    if spot is not None and question.fix is not None:
+        row = stored_position(question.fix, spot, incoming.salt)
+    return Kept(record, row, bits(record.verdict, record.standing, record.day))
+
+
+def told(item: Kept, month: Statement | None) -> Kept:
+    """Return the rows with the month as it is told to the phone."""
+    if month is None:
+        return item
+    need = month.need_halves if month.in_halves else month.need_halves + month.need_halves % 2
+    projection = month.projection
+    return replace(
+        item,
+        record=replace(
+            item.record,
+            month_counted=month.counted_halves,
+            month_need=need,
+            month_due=month.due_halves,
+            month_away=projection.away_at_most_halves if projection else None,
+            month_tier=projection.tier if projection else None,
+        ),
+    )
+
+
+def _real(number: float | None) -> float | None:
+    """Keep a number within what a 4-byte real can hold; nothing on Earth is farther."""
+    if number is None or not math.isfinite(number):
+        return None
+    return max(-1e30, min(1e30, number))

@@ -1,0 +1,154 @@
+"""Check-ins as they came, their positions apart, later judgements, withdrawals and refused attempts.
+
+The hot table carries no foreign keys and one unique index: the person comes from a verified token, whose account is
+tied to the person by a foreign key, and nobody may delete people (performance.md: 20 % of the intake's ceiling).
+"""
+
+from datetime import date, datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Mapped, mapped_column
+
+from geo.verdict import Band, VerdictKind
+from server import db
+from server.checkins.rules import Kind, Standing
+
+Small = sa.SmallInteger
+Real = postgresql.REAL
+
+
+class CheckIn(db.Base):
+    """One check-in (签到) as received and as first judged. Never updated, never deleted (M14, M24)."""
+
+    __tablename__ = "checkins"
+    __table_args__ = (
+        sa.PrimaryKeyConstraint("person_id", "id"),
+        sa.Index(None, "received_at", postgresql_using="brin"),
+        sa.Index(None, "day", postgresql_using="brin"),
+        db.one_of("kind", Kind),
+        db.one_of("verdict", VerdictKind),
+        db.one_of("band", Band),
+        db.one_of("standing", Standing),
+        {"info": {"grant": db.APPEND}},
+    )
+
+    person_id: Mapped[UUID]
+    id: Mapped[UUID]
+    received_at: Mapped[datetime]
+    event_at: Mapped[datetime]
+    captured_at: Mapped[datetime]
+    sent_at: Mapped[datetime]
+    day: Mapped[date]
+    utc_offset_min: Mapped[int] = mapped_column(Small)
+    kind: Mapped[str]
+    verdict: Mapped[str]
+    reason: Mapped[str]
+    standing: Mapped[str]
+    band: Mapped[str | None]
+    datum: Mapped[str | None]
+    provider: Mapped[str | None]
+    mocked: Mapped[bool | None]
+    accuracy_m: Mapped[float | None] = mapped_column(Real)
+    fix_age_s: Mapped[float | None] = mapped_column(Real)
+    margin_m: Mapped[float | None] = mapped_column(Real)
+    p_inside: Mapped[float | None] = mapped_column(Real)
+    p_zone: Mapped[float | None] = mapped_column(Real)
+    no_position: Mapped[str | None]
+    outside_work: Mapped[bool]
+    note: Mapped[str | None]
+    client: Mapped[str | None]
+    posting_id: Mapped[UUID | None]
+    village_code: Mapped[str | None]
+    zone_name: Mapped[str | None]  # The exclusion zone that the reason names.
+    versions: Mapped[list[UUID] | None] = mapped_column(
+        postgresql.ARRAY(sa.Uuid())
+    )  # Boundary versions judged by.
+    duplicate_of: Mapped[UUID | None]
+    commitment: Mapped[bytes | None]
+    content_hash: Mapped[bytes]
+    # The month as it was told to the phone, in halves, so that a replay gives the same bytes.
+    month_counted: Mapped[int | None] = mapped_column(Small)
+    month_need: Mapped[int | None] = mapped_column(Small)
+    month_due: Mapped[int | None] = mapped_column(Small)
+    month_away: Mapped[int | None] = mapped_column(Small)
+    month_tier: Mapped[str | None]
+
+
+class CheckInPosition(db.Base):
+    """The coordinates of a check-in, apart from it so that they can fade (ruling 22).
+
+    Degrees in 1e-7: as sent, in the sender's datum, and in WGS-84. No path, no track: one position a check-in.
+    """
+
+    __tablename__ = "checkin_positions"
+    __table_args__ = (sa.PrimaryKeyConstraint("person_id", "checkin_id"), {"info": {"grant": db.APPEND}})
+
+    person_id: Mapped[UUID]
+    checkin_id: Mapped[UUID]
+    salt: Mapped[bytes]
+    lon_e7: Mapped[int]
+    lat_e7: Mapped[int]
+    wgs_lon_e7: Mapped[int]
+    wgs_lat_e7: Mapped[int]
+    altitude_cm: Mapped[int | None]
+    speed_cmps: Mapped[int | None]
+    decimals: Mapped[int] = mapped_column(Small)
+
+
+class Judgement(db.Base):
+    """A later judgement of a check-in, after the roster or a boundary was corrected. The newest one speaks."""
+
+    __tablename__ = "checkin_judgements"
+    __table_args__ = (
+        sa.Index(None, "person_id", "checkin_id", "seq"),
+        db.one_of("verdict", VerdictKind),
+        db.one_of("standing", Standing),
+        {"info": {"grant": db.APPEND}},
+    )
+
+    seq: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    person_id: Mapped[UUID]
+    checkin_id: Mapped[UUID]
+    at: Mapped[datetime]
+    cause: Mapped[str]  # "roster" or "boundary"
+    verdict: Mapped[str]
+    reason: Mapped[str]
+    standing: Mapped[str]
+    band: Mapped[str | None]
+    margin_m: Mapped[float | None] = mapped_column(Real)
+    p_inside: Mapped[float | None] = mapped_column(Real)
+    p_zone: Mapped[float | None] = mapped_column(Real)
+    posting_id: Mapped[UUID | None]
+    village_code: Mapped[str | None]
+    zone_name: Mapped[str | None]
+    versions: Mapped[list[UUID] | None] = mapped_column(postgresql.ARRAY(sa.Uuid()))
+
+
+class Withdrawal(db.Base):
+    """A check-in that its maker took back within the minutes the policy gives. The check-in stays, marked."""
+
+    __tablename__ = "checkin_withdrawals"
+    __table_args__ = (sa.PrimaryKeyConstraint("person_id", "checkin_id"), {"info": {"grant": db.APPEND}})
+
+    person_id: Mapped[UUID]
+    checkin_id: Mapped[UUID]
+    at: Mapped[datetime]
+    reason: Mapped[str]
+
+
+class Attempt(db.Base):
+    """A check-in that was refused, with what was sent: nothing is lost (ruling 13)."""
+
+    __tablename__ = "checkin_attempts"
+    __table_args__ = (sa.Index(None, "person_id", "id"), {"info": {"grant": db.APPEND}})
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    at: Mapped[datetime]
+    person_id: Mapped[UUID]
+    account_id: Mapped[UUID]
+    checkin_id: Mapped[str]  # As given: it may be no UUID.
+    code: Mapped[str]
+    status: Mapped[int] = mapped_column(Small)
+    body: Mapped[bytes | None]  # As sent, cut to 4 KiB; forgotten when coordinates fade.

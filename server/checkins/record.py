@@ -1,0 +1,152 @@
+"""A check-in as it is stored, and the answer that follows from it alone.
+
+The answer is a function of the stored row, so the first answer and every replay are the same bytes (edge 63).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from uuid import UUID
+
+from geo.verdict import SENTENCES, Band, VerdictKind
+from server.checkins.rules import Kind, NoPosition, Standing
+from server.checkins.schemas import CheckInOut, MonthSoFar
+from server.month.masks import Month
+from server.month.statements import shown
+
+LATE_AFTER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One row of `checkins`, in the order of its columns."""
+
+    person_id: UUID
+    id: UUID
+    received_at: datetime
+    event_at: datetime
+    captured_at: datetime
+    sent_at: datetime
+    day: date
+    utc_offset_min: int
+    kind: str
+    verdict: str
+    reason: str
+    standing: str
+    band: str | None
+    datum: str | None
+    provider: str | None
+    mocked: bool | None
+    accuracy_m: float | None
+    fix_age_s: float | None
+    margin_m: float | None
+    p_inside: float | None
+    p_zone: float | None
+    no_position: str | None
+    outside_work: bool
+    note: str | None
+    client: str | None
+    posting_id: UUID | None
+    village_code: str | None
+    zone_name: str | None
+    versions: list[UUID] | None
+    commitment: bytes | None
+    content_hash: bytes
+    month_counted: int | None
+    month_need: int | None
+    month_due: int | None
+    month_away: int | None
+    month_tier: str | None
+
+
+COLUMNS = tuple(f.name for f in fields(Record))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPosition:
+    """One row of `checkin_positions` without its key."""
+
+    salt: bytes
+    lon_e7: int
+    lat_e7: int
+    wgs_lon_e7: int
+    wgs_lat_e7: int
+    altitude_cm: int | None
+    speed_cmps: int | None
+    decimals: int
+
+
+def from_row(row: Mapping[str, object]) -> Record:
+    """Make a record from a row read by column names."""
+    return Record(**{name: row[name] for name in COLUMNS})  # type: ignore[arg-type]  # The table has these types.
+
+
+def answer(record: Record) -> CheckInOut:
+    """Return what the phone is told."""
+    zh, en = sentence(record.reason, record.zone_name)
+    return CheckInOut(
+        id=record.id,
+        kind=Kind(record.kind),
+        received_at=record.received_at,
+        event_at=record.event_at,
+        day=record.day,
+        verdict=VerdictKind(record.verdict),
+        standing=Standing(record.standing),
+        reason=record.reason,
+        reason_zh=zh,
+        reason_en=en,
+        band=Band(record.band) if record.band else None,
+        village_code=record.village_code,
+        late=record.received_at - record.event_at > LATE_AFTER,
+        clock_off_s=round((record.sent_at - record.received_at).total_seconds(), 1),
+        outside_work=record.outside_work,
+        no_position=NoPosition(record.no_position) if record.no_position else None,
+        note=record.note,
+        month=_month(record),
+    )
+
+
+def sentence(reason: str, zone_name: str | None) -> tuple[str, str]:
+    """Return the Chinese and English sentence for a reason; an exclusion zone is named."""
+    zh, en = _sentences(reason)
+    return (f"{zh}（{zone_name}）", f"{en} ({zone_name})") if zone_name else (zh, en)
+
+
+@lru_cache(maxsize=64)
+def _sentences(reason: str) -> tuple[str, str]:
+    return next((text[0], text[1]) for code, text in SENTENCES.items() if str(code) == reason)
+
+
+def _month(record: Record) -> MonthSoFar | None:
+    if record.month_need is None or record.month_due is None or record.month_counted is None:
+        return None
+    zh, en = month_texts(record.month_counted, record.month_need, record.month_away, record.month_tier)
+    return MonthSoFar(
+        month=str(Month.of(record.day)),
+        counted=record.month_counted / 2,
+        need=record.month_need / 2,
+        due=record.month_due / 2,
+        away_at_most=None if record.month_away is None else record.month_away / 2,
+        tier=record.month_tier,
+        text_zh=zh,
+        text_en=en,
+    )
+
+
+def month_texts(counted: int, need: int, away: int | None, tier: str | None) -> tuple[str, str]:
+    """Say in both languages how the month stands; all numbers in halves of a day."""
+    zh = f"本月已驻村 {shown(counted)} 天，需 {shown(need)} 天"
+    en = f"{shown(counted)} of {shown(need)} days"
+    if tier is None or away is None:
+        return f"{zh}。", f"{en}."
+    follow = {
+        "reached": ("已达到要求，本月无需再签到", "reached, no more taps are needed this month"),
+        "cannot-be-reached": (
+            "本月已无法达到，请与镇党委联系",
+            "can no longer be reached, please talk to the town committee",
+        ),
+        "no-slack": ("此后须每天在村", "every day from now on is needed"),
+        "on-track": (f"最多还可离村 {shown(away)} 天", f"you can still be away at most {shown(away)} days"),
+    }[tier]
+    return f"{zh}；{follow[0]}。", f"{en}; {follow[1]}."

@@ -1,0 +1,221 @@
+"""Check-ins over HTTP."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from server import clock, pages, problems
+from server.access import Who
+from server.checkins import intake as intakes
+from server.checkins import queries, rules, service
+from server.checkins.judging import Incoming
+from server.checkins.queries import Seen
+from server.checkins.record import answer, from_row, sentence
+from server.checkins.schemas import AttemptOut, CheckInIn, CheckInOut, JudgedAgain, OwnCheckInOut, WithdrawIn
+from server.documented import refusals
+from server.gate import Cadre, Db, current_who
+from server.pages import Cursor, Limit, Page
+from server.problems import Problem
+
+BODY_LIMIT = 16_384
+E7 = 10**7
+
+
+class RecordedRoute(APIRoute):
+    """A route whose refused requests are kept, when the token proves who sent them: attendance is at stake."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's handler."""
+        handle = super().get_route_handler()
+
+        async def recorded(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (RequestValidationError, HTTPException) as error:
+                await _keep_attempt(request, error)
+                raise
+
+        return recorded
+
+
+async def _keep_attempt(request: Request, error: RequestValidationError | HTTPException) -> None:
+    try:
+        who = current_who(request)
+    except Problem:
+        return  # Nobody is proven; what strangers send is not kept.
+    if isinstance(error, HTTPException):
+        code, status = problems.MALFORMED_BODY.code, error.status_code
+    else:
+        code, status = problems.INVALID_REQUEST.code, problems.INVALID_REQUEST.status
+    body = getattr(request, "_body", b"")[: intakes.BODY_KEPT]
+    given = str(request.path_params.get("checkin_id", ""))
+    await run_in_threadpool(
+        service.record_attempt, request.app.state.database, who, given, (code, status), body
+    )
+
+
+router = APIRouter(prefix="/v1/check-ins", tags=["check-ins"])
+recorded = APIRouter(route_class=RecordedRoute)
+_REPLAY = {"Idempotent-Replay": "true"}
+_RESENT: dict[int | str, dict[str, Any]] = {
+    200: {"model": CheckInOut, "description": "重发：原答复 / a resend, with the original answer"}
+}
+
+
+@recorded.put(
+    "/{checkin_id}",
+    operation_id="checkins-put",
+    status_code=201,
+    response_model=CheckInOut,
+    responses={200: {"model": CheckInOut, "description": "重发：原答复 / a resend, with the original answer"}}
+    | refusals(
+        problems.FORBIDDEN,
+        problems.ID_REUSED,
+        problems.BODY_TOO_LARGE,
+        problems.INVALID_REQUEST,
+        problems.MALFORMED_BODY,
+        problems.BUSY,
+        problems.DATABASE_UNAVAILABLE,
+    ),
+)
+async def put(checkin_id: UUID, given: CheckInIn, request: Request, who: Cadre) -> Response:
+    """Check in (下村签到). The phone makes the id (UUIDv7) and sends until an answer comes; a resend is harmless.
+
+    A position outside the village is not an error: it is stored and answered with its verdict and reason.
+    """
+    incoming = _incoming(checkin_id, given, await request.body(), who)
+    stored = await request.app.state.intake.put(incoming)
+    content = answer(stored.record).model_dump_json()
+    if stored.created:
+        return Response(content, 201, {"Location": str(request.url.path)}, "application/json")
+    return Response(content, 200, _REPLAY, "application/json")
+
+
+def _incoming(checkin_id: UUID, given: CheckInIn, body: bytes, who: Who) -> Incoming:
+    received_at = clock.now()
+    try:
+        timing = rules.timing(given.captured_at, given.sent_at, received_at)
+    except OverflowError as error:
+        raise RequestValidationError(
+            [{"type": "clock_unreadable", "loc": ("body", "captured_at"), "msg": "the clock is out of range"}]
+        ) from error
+    return Incoming(
+        person_id=_person(who),
+        account_id=who.account_id,
+        session_id=who.session_id,
+        version=who.version,
+        id=checkin_id,
+        given=given,
+        body=body,
+        received_at=received_at,
+        timing=timing,
+        salt=given.salt_bytes() or intakes.new_salt(),
+    )
+
+
+def _person(who: Who) -> UUID:
+    if who.person_id is None:
+        raise Problem(
+            problems.FORBIDDEN,
+            zh="此账号没有对应的驻村干部。",
+            en="This account is not linked to a person.",
+        )
+    return who.person_id
+
+
+@router.get(
+    "",
+    operation_id="checkins-list",
+    responses=refusals(problems.BAD_CURSOR, problems.FORBIDDEN),
+)
+def own(who: Cadre, db: Db, limit: Limit = 50, cursor: Cursor = None) -> Page[OwnCheckInOut]:
+    """List one's own check-ins, newest first, with what happened to each since."""
+    person_id = _person(who)
+    with db.read() as session:
+        rows = queries.own_page(session, person_id, pages.decode(cursor, UUID), limit)
+    shown, following = pages.cut(rows, limit, lambda seen: (seen.checkin.id,))
+    return Page(items=[_own(seen) for seen in shown], next_cursor=following)
+
+
+@router.get(
+    "/attempts",
+    operation_id="checkins-attempts",
+    responses=refusals(problems.BAD_CURSOR, problems.FORBIDDEN),
+)
+def attempts(who: Cadre, db: Db, limit: Limit = 50, cursor: Cursor = None) -> Page[AttemptOut]:
+    """List one's own refused attempts: nothing that was sent is lost."""
+    person_id = _person(who)
+    with db.read() as session:
+        rows = queries.attempts_page(session, person_id, pages.decode(cursor, int), limit)
+    shown, following = pages.cut(rows, limit, lambda attempt: (attempt.id,))
+    return Page(
+        items=[_attempt(row.at, row.checkin_id, row.code, row.status) for row in shown], next_cursor=following
+    )
+
+
+@router.get(
+    "/{checkin_id}",
+    operation_id="checkins-get",
+    responses=refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
+)
+def one(checkin_id: UUID, who: Cadre, db: Db) -> OwnCheckInOut:
+    """Read one of one's own check-ins."""
+    person_id = _person(who)
+    with db.read() as session:
+        return _own(queries.access_own(session, person_id, checkin_id))
+
+
+@router.post(
+    "/{checkin_id}/withdraw",
+    operation_id="checkins-withdraw",
+    responses=refusals(
+        problems.FORBIDDEN, problems.NOT_FOUND, problems.WITHDRAWAL_TOO_LATE, problems.INVALID_REQUEST
+    ),
+)
+def withdraw(checkin_id: UUID, given: WithdrawIn, who: Cadre, db: Db) -> OwnCheckInOut:
+    """Take back one's own mistaken check-in within the minutes of the policy (撤回). It stays, marked."""
+    person_id = _person(who)
+    with db.write() as session:
+        return _own(service.withdraw(session, who, person_id, checkin_id, given.reason))
+
+
+def _own(seen: Seen) -> OwnCheckInOut:
+    row, position, later = seen.checkin, seen.position, seen.judgement
+    again = None
+    if later is not None:
+        zh, en = sentence(later.reason, later.zone_name)
+        again = JudgedAgain(
+            at=later.at,
+            cause=later.cause,
+            verdict=later.verdict,
+            standing=later.standing,
+            reason=later.reason,
+            reason_zh=zh,
+            reason_en=en,
+        )
+    return OwnCheckInOut(
+        **answer(from_row(vars(row))).model_dump(),
+        withdrawn_at=seen.withdrawal.at if seen.withdrawal else None,
+        duplicate_of=seen.duplicate_of,
+        judged_again=again,
+        lon=position.lon_e7 / E7 if position else None,
+        lat=position.lat_e7 / E7 if position else None,
+        datum=row.datum,
+        accuracy_m=row.accuracy_m,
+    )
+
+
+def _attempt(at: Any, checkin_id: str, code: str, status: int) -> AttemptOut:  # noqa: ANN401  A datetime.
+    kind = problems.registry().get(code, problems.INTERNAL)
+    return AttemptOut(
+        at=at, checkin_id=checkin_id, code=code, status=status, title_zh=kind.zh, title_en=kind.en
+    )
+
+
+router.include_router(recorded)

@@ -1,0 +1,126 @@
+"""What a check-in means, apart from where it was: its instant, its commitment, and the sentence about the month.
+
+Pure. Instants are aware; coordinates are integers of 1e-7 degree, so that what is hashed is exact (ruling 23).
+"""
+
+import hashlib
+import hmac
+import struct
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a check-in says (ruling 7). For the daily tap all three show presence alike."""
+
+    DAY = "day"
+    ARRIVE = "arrive"
+    LEAVE = "leave"
+
+
+class NoPosition(StrEnum):
+    """Why a phone could give no position (complaint 4 of field.md: "no location" must never block the day)."""
+
+    DENIED = "denied"
+    OFF = "off"
+    TIMEOUT = "timeout"
+    UNAVAILABLE = "unavailable"
+    NO_PHONE_SUPPORT = "unsupported"
+    OTHER = "other"
+
+
+class Standing(StrEnum):
+    """What a check-in does to its day."""
+
+    COUNTED = "counted"
+    PROVISIONAL = "provisional"  # Counts unless a review decides otherwise.
+    CLAIMED = "claimed"  # Kept, shown apart, waits for attestation.
+    NOT_COUNTED = "not-counted"
+
+
+CLOCK_TOLERANCE = timedelta(minutes=2)
+"""Below this difference the phone's clock decides (edge 62), above it the server corrects it (edges 54, 56)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a check-in was made, by the server's clock."""
+
+    event_at: datetime
+    clock_off: timedelta  # The phone's clock minus the server's; includes the way through the network.
+    corrected: bool
+    from_the_future: bool
+
+
+def timing(captured_at: datetime, sent_at: datetime, received_at: datetime) -> Timing:
+    """Place the tap on the server's clock (ruling 11).
+
+    `captured_at` and `sent_at` are readings of the same phone clock, so their difference is right even when the clock
+    is wrong. A small difference to the server's clock is the network's, and the phone's reading stands: a tap at
+    23:59:58 that arrives at 00:00:05 belongs to the day it was made. The result never lies after `received_at`.
+    Raises OverflowError for readings outside the calendar.
+    """
+    off = sent_at - received_at
+    waited = max(sent_at - captured_at, timedelta(0))
+    corrected = abs(off) > CLOCK_TOLERANCE
+    event = received_at - waited if corrected else captured_at
+    return Timing(
+        event_at=min(event, received_at),
+        clock_off=off,
+        corrected=corrected,
+        from_the_future=captured_at - received_at > CLOCK_TOLERANCE,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ExactPosition:
+    """What the phone sent, as integers: degrees in 1e-7, altitude and speed in 0.01."""
+
+    lon_e7: int
+    lat_e7: int
+    altitude_cm: int | None
+    speed_cmps: int | None
+
+
+_ABSENT = -(2**63)
+_TAG = b"zaicun position 1\0"
+
+
+def commitment(salt: bytes, position: ExactPosition) -> bytes:
+    """Return the salted SHA-256 commitment to a position (32 bytes).
+
+    Everything that is signed or chained later refers to this, so that forgetting the coordinates and the salt leaves
+    the proof intact and nobody can find the place by trying (ruling 22).
+    """
+    packed = struct.pack(
+        ">qqqq",
+        position.lon_e7,
+        position.lat_e7,
+        _ABSENT if position.altitude_cm is None else position.altitude_cm,
+        _ABSENT if position.speed_cmps is None else position.speed_cmps,
+    )
+    return hashlib.sha256(_TAG + len(salt).to_bytes(1, "big") + salt + packed).digest()
+
+
+def content_hash(*parts: object) -> bytes:
+    """Return SHA-256 over the parts in order, each with its length, so that no two lists of parts look the same."""
+    digest = hashlib.sha256(b"zaicun content 1\0")
+    for part in parts:
+        text = b"\xff" if part is None else str(part).encode()
+        digest.update(len(text).to_bytes(4, "big") + text)
+    return digest.digest()
+
+
+def same_digest(one: bytes, other: bytes) -> bool:
+    """Compare two digests in constant time."""
+    return hmac.compare_digest(one, other)
+
+
+def standing(*, counts: bool, sure: bool, claimed: bool) -> Standing:
+    """Return what a check-in does to its day."""
+    if claimed:
+        return Standing.CLAIMED
+    if not counts:
+        return Standing.NOT_COUNTED
+    return Standing.COUNTED if sure else Standing.PROVISIONAL

@@ -1,0 +1,212 @@
+"""What goes over the wire for check-ins."""
+
+import base64
+import binascii
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from geo.datum import Datum
+from geo.fix import POSITION_FAULTS, position_fault
+from geo.verdict import Band, VerdictKind
+from server.checkins.rules import Kind, NoPosition, Standing
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError(
+            "nul_character", "a text must not contain the NUL character", {"zh": "文本不能含空字符"}
+        )
+    return text
+
+
+def _salt(text: str) -> str:
+    try:
+        size = len(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, binascii.Error):
+        size = 0
+    if not 16 <= size <= 32:  # noqa: PLR2004  Bytes; ruling 22 leaves the length to us.
+        raise PydanticCustomError(
+            "salt",
+            "a salt is 16 to 32 random bytes in base64url",
+            {"zh": "salt 应为 16 至 32 个随机字节的 base64url"},
+        )
+    return text
+
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_no_nul)]
+
+
+class PositionIn(BaseModel):
+    """A fix as the phone has it. Coordinates go in the body only, never in an address."""
+
+    model_config = ConfigDict(extra="ignore")  # A newer phone's queue must not be stuck (ruling 11).
+
+    lon: Number = Field(description="经度（度） / longitude, degrees", examples=[106.1834562])
+    lat: Number = Field(description="纬度（度） / latitude, degrees", examples=[28.9123405])
+    datum: Datum = Field(description="坐标系 / reference system of lon and lat")
+    accuracy_m: Number | None = Field(
+        None,
+        description="68 % 精度半径（米） / radius of 68 % confidence, metres; null when unknown",
+        examples=[18.0],
+    )
+    age_s: Number = Field(
+        description="定位距打卡的秒数 / age of the fix when it was used, seconds", ge=-86_400, le=1e9
+    )
+    altitude_m: Annotated[Number, Field(ge=-20_000, le=100_000)] | None = None
+    speed_mps: Annotated[Number, Field(ge=-1_000, le=100_000)] | None = None
+    provider: Annotated[Text, Field(max_length=40)] | None = Field(None, examples=["gps"])
+    mocked: bool | None = Field(None, description="系统是否标记为模拟位置 / the platform's mock flag")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "PositionIn":
+        fault = position_fault(self.lon, self.lat)
+        if fault is not None:
+            said = POSITION_FAULTS[fault]
+            raise PydanticCustomError(fault.value.replace("-", "_"), "{en}", {"zh": said.zh, "en": said.en})
+        return self
+
+
+class CheckInIn(BaseModel):
+    """One check-in (签到). `captured_at` and `sent_at` are read from the same clock of the phone, right or wrong."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    kind: Kind = Field(Kind.DAY, description="day 当日在村；arrive 到村；leave 离村")
+    captured_at: AwareDatetime = Field(
+        description="打卡时手机的时间 / the phone's clock at the tap (RFC 3339)"
+    )
+    sent_at: AwareDatetime = Field(
+        description="本次发送时手机的时间 / the phone's clock at this sending (RFC 3339)"
+    )
+    utc_offset_min: int = Field(
+        ge=-960, le=960, description="手机时区与 UTC 之差（分钟） / minutes east of UTC", examples=[480]
+    )
+    position: PositionIn | None = Field(description="定位；没有时为 null / the fix, or null")
+    no_position: NoPosition | None = Field(None, description="没有定位的原因 / why there is no fix")
+    outside_work: bool = Field(False, description="外勤 / work outside the village")
+    note: Annotated[Text, Field(max_length=500)] | None = None
+    client: Annotated[Text, Field(max_length=80)] | None = Field(
+        None, examples=["zaicun-phone/1.0 (Android 14)"]
+    )
+    salt: Annotated[str, Field(max_length=48), AfterValidator(_salt)] | None = Field(
+        None, description="手机保存的随机盐（16–32 字节，base64url） / random salt kept by the phone"
+    )
+
+    @model_validator(mode="after")
+    def _reason_without_position(self) -> "CheckInIn":
+        if self.position is None and self.no_position is None:
+            raise PydanticCustomError(
+                "no_position_required",
+                "without a position the reason must be given in no_position",
+                {"zh": "没有定位时，须在 no_position 中说明原因"},
+            )
+        return self
+
+    def salt_bytes(self) -> bytes | None:
+        """Return the phone's salt as bytes."""
+        return (
+            None if self.salt is None else base64.urlsafe_b64decode(self.salt + "=" * (-len(self.salt) % 4))
+        )
+
+
+class MonthSoFar(BaseModel):
+    """The month as it stood when the check-in was stored, under the policy that governs it. Numbers are days."""
+
+    month: str = Field(examples=["2026-11"])
+    counted: float = Field(description="已驻村天数 / days counted in the village")
+    need: float = Field(description="本月应驻村天数 / days needed")
+    due: float = Field(description="计算基数 / days due")
+    away_at_most: float | None = Field(
+        description="还可离村天数 / days one can still be away; null when the month is over"
+    )
+    tier: Literal["reached", "on-track", "no-slack", "cannot-be-reached"] | None
+    text_zh: str = Field(examples=["本月已驻村 15 天，需 20 天；最多还可离村 6 天。"])
+    text_en: str = Field(examples=["15 of 20 days; you can still be away at most 6 days."])
+
+
+class CheckInOut(BaseModel):
+    """The stored check-in and its verdict. The band is all a phone learns about the distance (ruling 14)."""
+
+    id: UUID
+    kind: Kind
+    received_at: datetime
+    event_at: datetime = Field(
+        description="打卡时刻（按服务器时钟） / when it was made, by the server's clock"
+    )
+    day: date = Field(description="计入的日期 / the day it counts for")
+    verdict: VerdictKind
+    standing: Standing
+    reason: str
+    reason_zh: str
+    reason_en: str
+    band: Band | None
+    village_code: str | None
+    late: bool = Field(description="是否补传 / uploaded more than ten minutes after the tap")
+    clock_off_s: float = Field(
+        description="手机时间减服务器时间（秒） / the phone's clock minus the server's, seconds"
+    )
+    outside_work: bool
+    no_position: NoPosition | None
+    note: str | None
+    month: MonthSoFar | None
+
+
+class JudgedAgain(BaseModel):
+    """A later judgement, after the roster or a boundary was corrected."""
+
+    at: datetime
+    cause: Literal["roster", "boundary"]
+    verdict: VerdictKind
+    standing: Standing
+    reason: str
+    reason_zh: str
+    reason_en: str
+
+
+class OwnCheckInOut(CheckInOut):
+    """An own check-in, with what happened to it since."""
+
+    withdrawn_at: datetime | None = None
+    duplicate_of: UUID | None = Field(
+        None, description="两分钟内的重复签到 / the earlier one of a double tap"
+    )
+    judged_again: JudgedAgain | None = None
+    lon: float | None = Field(None, description="本人可见的原始坐标 / the coordinates as sent, for oneself")
+    lat: float | None = None
+    datum: Datum | None = None
+    accuracy_m: float | None = None
+
+
+class WithdrawIn(BaseModel):
+    """Taking back one's own mistaken check-in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[Text, Field(min_length=1, max_length=200)]
+
+
+class AttemptOut(BaseModel):
+    """A refused attempt, as its maker sees it."""
+
+    at: datetime
+    checkin_id: str
+    code: str
+    status: int
+    title_zh: str
+    title_en: str
+
+
+Json = dict[str, Any]

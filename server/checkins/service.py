@@ -1,0 +1,90 @@
+"""What is done to check-ins after they are stored. Nothing here changes or deletes one (M14, M24)."""
+
+from datetime import date
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from server import audit, clock, db, problems
+from server.access import Who
+from server.checkins import judging, queries, storing
+from server.checkins.models import Attempt, Withdrawal
+from server.checkins.queries import Seen
+from server.month import book
+from server.month.masks import Month, day_mask
+from server.month.models import PersonMonth
+from server.problems import Problem
+
+ATTEMPTS_A_DAY = 200
+"""Kept attempts a person and day at most, so that a broken phone in a loop cannot fill the disk."""
+
+
+def withdraw(session: orm.Session, who: Who, person_id: UUID, checkin_id: UUID, reason: str) -> Seen:
+    """Take back one's own mistaken check-in (it stays, marked), and count its day anew.
+
+    Doing it again changes nothing. Raises Problem 404 for an unknown id and 409 ``withdrawal-too-late``.
+    """
+    seen = queries.access_own(session, person_id, checkin_id)
+    if seen.withdrawal is not None:
+        return seen
+    month = Month.of(seen.checkin.day)
+    governing = book.load(session).governing(seen.checkin.village_code or "", month)
+    minutes = (governing.policy if governing else judging.FALLBACK).withdraw_minutes
+    if clock.now() > queries.withdrawable_until(seen.checkin, minutes):
+        raise Problem(
+            problems.WITHDRAWAL_TOO_LATE,
+            zh=f"签到后 {minutes} 分钟内可以撤回；现在请提出更正。",
+            en=f"A check-in can be taken back within {minutes} minutes; now please ask for a correction.",
+            minutes=minutes,
+        )
+    # The month's row is locked first, so that a check-in stored meanwhile is either seen here or added afterwards.
+    held = _locked_month(session, person_id, month)
+    session.add(Withdrawal(person_id=person_id, checkin_id=checkin_id, at=clock.now(), reason=reason))
+    session.flush()
+    if held is not None:
+        recount_day(session, held, seen.checkin.day)
+    audit.record(session, who, "checkin:withdraw", ("checkin", checkin_id), day=seen.checkin.day.isoformat())
+    session.expire_all()
+    return queries.access_own(session, person_id, checkin_id)
+
+
+def _locked_month(session: orm.Session, person_id: UUID, month: Month) -> PersonMonth | None:
+    query = sa.select(PersonMonth).where(PersonMonth.person_id == person_id, PersonMonth.month == month.first)
+    return session.scalars(query.with_for_update()).one_or_none()
+
+
+def recount_day(session: orm.Session, held: PersonMonth, day: date) -> None:
+    """Compute one day's bits of a locked month again from the records that still speak."""
+    masks = judging.NOTHING
+    for seen in queries.of_days(session, held.person_id, day, day):
+        if seen.withdrawal is None:
+            speaks = seen.judgement or seen.checkin
+            masks = judging.both(masks, judging.bits(speaks.verdict, speaks.standing, day))
+    whole = day_mask(day.day)
+    for name, mask in zip(storing.MASKS, masks, strict=True):
+        setattr(held, name, (getattr(held, name) & ~whole) | mask)
+
+
+def record_attempt(
+    database: db.Database, who: Who, checkin_id: str, problem: tuple[str, int], body: bytes
+) -> None:
+    """Keep a refused attempt of a known person in a transaction of its own (ruling 13)."""
+    if who.person_id is None:
+        return
+    with database.write() as session:
+        today = sa.select(sa.func.count()).where(
+            Attempt.person_id == who.person_id, Attempt.at > sa.func.now() - sa.text("interval '1 day'")
+        )
+        if session.execute(today).scalar_one() < ATTEMPTS_A_DAY:
+            session.add(
+                Attempt(
+                    at=clock.now(),
+                    person_id=who.person_id,
+                    account_id=who.account_id,
+                    checkin_id=checkin_id[:64],
+                    code=problem[0],
+                    status=problem[1],
+                    body=body,
+                )
+            )

@@ -1,0 +1,177 @@
+"""The statements of the intake: what a group of check-ins needs to know, and how it is kept, a round trip each.
+
+Plain SQL on psycopg, because an ORM session costs more than everything else together here (performance.md). The
+statements take whole columns as arrays, so that a group of any size is the same prepared statement.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from server.checkins.record import COLUMNS, Record, StoredPosition, from_row
+
+_TYPES = {
+    "person_id": "uuid", "id": "uuid", "received_at": "timestamptz", "event_at": "timestamptz",
+    "captured_at": "timestamptz", "sent_at": "timestamptz", "day": "date", "utc_offset_min": "smallint",
+    "mocked": "boolean", "accuracy_m": "real", "fix_age_s": "real", "margin_m": "real", "p_inside": "real",
+    "p_zone": "real", "outside_work": "boolean", "posting_id": "uuid", "commitment": "bytea", "content_hash": "bytea",
+    "month_counted": "smallint", "month_need": "smallint", "month_due": "smallint", "month_away": "smallint",
+}  # fmt: skip
+_POSITION = {
+    "salt": "bytea", "lon_e7": "integer", "lat_e7": "integer", "wgs_lon_e7": "integer", "wgs_lat_e7": "integer",
+    "altitude_cm": "integer", "speed_cmps": "integer", "decimals": "smallint",
+}  # fmt: skip
+MASKS = ("sure", "unsure", "unfenced", "outside", "claimed")
+
+
+def _columns(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _keep_statement() -> sql.Composed:
+    """Insert the check-ins that are new, their positions and their bits in the month; return the new keys."""
+    given = [*COLUMNS, *_POSITION, "month", *MASKS]
+    types = [_TYPES.get(name, "text") for name in COLUMNS]
+    types += [*_POSITION.values(), "date", *("bigint" for _ in MASKS)]
+    arrays = sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in types)
+    stored = sql.SQL(", ").join(
+        # An array column cannot be unnested beside plain ones, so the versions travel as text.
+        sql.SQL("g.versions::uuid[]") if name == "versions" else sql.SQL("g.{}").format(sql.Identifier(name))
+        for name in COLUMNS
+    )
+    ored = sql.SQL(", ").join(sql.SQL("bit_or(g.{})").format(sql.Identifier(name)) for name in MASKS)
+    merged = sql.SQL(", ").join(
+        sql.SQL("{0} = m.{0} | excluded.{0}").format(sql.Identifier(name)) for name in MASKS
+    )
+    return sql.SQL(
+        """WITH g AS (SELECT * FROM unnest({arrays}) AS g({given})),
+        new AS (INSERT INTO checkins ({columns}) SELECT {stored} FROM g
+            ON CONFLICT (person_id, id) DO NOTHING RETURNING person_id, id),
+        positions AS (INSERT INTO checkin_positions (person_id, checkin_id, {position})
+            SELECT g.person_id, g.id, {position} FROM g JOIN new USING (person_id, id) WHERE g.lon_e7 IS NOT NULL),
+        masks AS (INSERT INTO person_months AS m (person_id, month, {masks})
+            SELECT g.person_id, g.month, {ored} FROM g JOIN new USING (person_id, id)
+            WHERE g.sure | g.unsure | g.unfenced | g.outside | g.claimed <> 0
+            GROUP BY g.person_id, g.month ORDER BY g.person_id, g.month
+            ON CONFLICT (person_id, month) DO UPDATE SET {merged})
+        SELECT person_id, id FROM new"""
+    ).format(
+        arrays=arrays,
+        given=_columns(given),
+        columns=_columns(COLUMNS),
+        stored=stored,
+        position=_columns(tuple(_POSITION)),
+        masks=_columns(MASKS),
+        ored=ored,
+        merged=merged,
+    )
+
+
+KEEP = _keep_statement()
+
+SESSIONS = """SELECT s.id, a.version, a.id, a.person_id FROM sessions s JOIN accounts a ON a.id = s.account_id
+WHERE s.id = ANY(%s) AND s.revoked_at IS NULL AND a.disabled_at IS NULL"""
+STATES = "SELECT name, version FROM state_versions"
+MONTHS = "SELECT person_id, month, sure, unsure, unfenced, outside, claimed FROM person_months WHERE person_id = ANY(%s) AND month = ANY(%s)"
+POSTINGS = """SELECT p.person_id, p.id, p.village_code, p.from_day, p.until_day, e.zone_id, e.from_day, e.until_day
+FROM postings p LEFT JOIN posting_places e ON e.posting_id = p.id
+WHERE p.person_id = ANY(%s) AND p.from_day < %s AND (p.until_day IS NULL OR p.until_day >= %s)
+ORDER BY p.person_id, p.from_day, p.id"""
+SUCCESSORS = "SELECT from_code, to_code, from_day FROM region_successors"
+STORED = """SELECT c.*, p.salt, p.lon_e7, p.lat_e7, p.altitude_cm, p.speed_cmps
+FROM unnest(%s::uuid[], %s::uuid[]) AS k(person_id, id) JOIN checkins c USING (person_id, id)
+LEFT JOIN checkin_positions p ON p.person_id = c.person_id AND p.checkin_id = c.id"""
+REFUSED = """INSERT INTO checkin_attempts (at, person_id, account_id, checkin_id, code, status, body)
+SELECT now(), %(person)s, %(account)s, %(checkin)s, %(code)s, %(status)s, %(body)s
+WHERE (SELECT count(*) FROM checkin_attempts WHERE person_id = %(person)s AND at > now() - interval '1 day') < 200"""
+"""At most 200 kept attempts a person and day, so that a broken phone in a loop cannot fill the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivePosting:
+    """A posting as judging needs it; `extras` are (zone, from, until) beside the village."""
+
+    id: UUID
+    village_code: str
+    from_day: date
+    until_day: date | None
+    extras: tuple[tuple[UUID, date, date | None], ...] = ()
+
+    def holds(self, day: date) -> bool:
+        """Tell whether the posting covers the day; the last one is included (edge 10)."""
+        return self.from_day <= day and (self.until_day is None or day <= self.until_day)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One check-in ready to be stored, with its position and the bits it sets in its month."""
+
+    record: Record
+    position: StoredPosition | None
+    masks: tuple[int, int, int, int, int]
+
+    @property
+    def key(self) -> tuple[UUID, UUID]:
+        """Return (person, id)."""
+        return self.record.person_id, self.record.id
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A check-in that was stored before, with what is left of its position."""
+
+    record: Record
+    salt: bytes | None
+    lon_e7: int | None
+    lat_e7: int | None
+    altitude_cm: int | None
+    speed_cmps: int | None
+
+
+async def keep(connection: psycopg.AsyncConnection[Any], group: Sequence[Kept]) -> set[tuple[UUID, UUID]]:
+    """Insert what is new of a group inside the caller's transaction; return the keys that were new.
+
+    Sorted by key, so that two workers that store the same people lock in the same order.
+    """
+    ordered = sorted(group, key=lambda kept: kept.key)
+    columns: list[list[Any]] = [[getattr(k.record, name) for k in ordered] for name in COLUMNS]
+    versions = COLUMNS.index("versions")
+    columns[versions] = [None if v is None else "{" + ",".join(map(str, v)) + "}" for v in columns[versions]]
+    columns += [[getattr(k.position, name) if k.position else None for k in ordered] for name in _POSITION]
+    columns.append([k.record.day.replace(day=1) for k in ordered])
+    columns += [[k.masks[i] for k in ordered] for i in range(len(MASKS))]
+    cursor = await connection.execute(KEEP, columns, prepare=True)
+    return {(row[0], row[1]) for row in await cursor.fetchall()}
+
+
+async def stored(
+    connection: psycopg.AsyncConnection[Any], keys: Sequence[tuple[UUID, UUID]]
+) -> dict[tuple[UUID, UUID], Found]:
+    """Read check-ins that were stored before, by key."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(STORED, ([k[0] for k in keys], [k[1] for k in keys]))
+        rows = await cursor.fetchall()
+    names = ("salt", "lon_e7", "lat_e7", "altitude_cm", "speed_cmps")
+    return {(r["person_id"], r["id"]): Found(from_row(r), *(r[name] for name in names)) for r in rows}
+
+
+def postings_by_person(rows: Iterable[Sequence[Any]]) -> dict[UUID, tuple[ActivePosting, ...]]:
+    """Gather the rows of POSTINGS, one posting each with its extra places, in their order."""
+    gathered: dict[UUID, dict[UUID, ActivePosting]] = {}
+    for person, posting, village, first, last, zone, zone_first, zone_last in rows:
+        own = gathered.setdefault(person, {})
+        known = own.get(posting) or ActivePosting(posting, village, first, last)
+        extras = known.extras if zone is None else (*known.extras, (zone, zone_first, zone_last))
+        own[posting] = ActivePosting(posting, village, first, last, extras)
+    return {person: tuple(own.values()) for person, own in gathered.items()}
+
+
+def month_of(day: date) -> date:
+    """Return the first of the month, the key of a person's masks."""
+    return day.replace(day=1)

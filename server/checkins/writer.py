@@ -1,0 +1,133 @@
+"""The grouped writer: what arrives while one group is being stored is the next group.
+
+One group is in flight at a time, so nothing waits for a timer: at low load a group is one check-in, under load it grows
+by itself. A check-in's future is resolved only after the COMMIT of its group, never before (security.md M1).
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Generic, TypeVar
+
+import psycopg
+
+from server import problems
+from server.problems import Problem
+
+LOG = logging.getLogger("zaicun.intake")
+ANSWER_WITHIN_S = 3.5
+"""Later than this the phone is told to come again (M4: every route answers within 4 s); resending is harmless."""
+STORE_WITHIN_S = 3.0
+_RETRY_SOON = {"Retry-After": "2"}
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+class Writer(Generic[Item, Outcome]):
+    """Gather items and store them in groups.
+
+    `store` keeps a whole group in one transaction and returns one outcome an item; when it raises, nothing of the
+    group is stored. `abandon` gives up the connection on which a `store` hangs.
+    """
+
+    def __init__(
+        self,
+        store: Callable[[Sequence[Item]], Coroutine[None, None, Sequence[Outcome]]],
+        *,
+        abandon: Callable[[], None],
+        queue: int,
+        group: int,
+    ) -> None:
+        self._store = store
+        self._abandon = abandon
+        self._longest = queue
+        self._largest = group
+        self._waiting: deque[tuple[Item, asyncio.Future[Outcome]]] = deque()
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._runner: asyncio.Task[None] | None = None
+        self._storing: asyncio.Task[Sequence[Outcome]] | None = None
+
+    def start(self) -> None:
+        """Begin storing; call it inside the running loop."""
+        self._runner = asyncio.create_task(self._run(), name="checkin-writer")
+
+    async def put(self, item: Item) -> Outcome:
+        """Store one item and return its outcome after the commit.
+
+        Raises Problem 503 with Retry-After when the queue is full, when the service is stopping, or when the
+        database does not answer in time. A 503 says nothing about whether the item is stored; sending it again does.
+        """
+        if self._closing or len(self._waiting) >= self._longest:
+            raise Problem(problems.BUSY, headers=_RETRY_SOON)
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self._arrived.set()
+        # asyncio.wait, because a timeout that cancels would wait for the driver's own cancellation (security.md 3).
+        done, _ = await asyncio.wait({future}, timeout=ANSWER_WITHIN_S)
+        if not done:
+            future.cancel()
+            raise Problem(problems.DATABASE_UNAVAILABLE, headers=_RETRY_SOON)
+        return future.result()
+
+    async def close(self) -> None:
+        """Take nothing more, finish what waits, and stop."""
+        self._closing = True
+        self._arrived.set()
+        if self._runner is not None:
+            await self._runner
+
+    async def _run(self) -> None:
+        while self._waiting or not self._closing:
+            if not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
+            # Whoever was already told to come again is left out: under overload this sheds work nobody waits for.
+            await self._keep([pair for pair in group if not pair[1].done()])
+
+    async def _keep(self, group: list[tuple[Item, asyncio.Future[Outcome]]]) -> None:
+        if not group:
+            return
+        task = self._storing = asyncio.create_task(self._store([item for item, _ in group]))
+        done, _ = await asyncio.wait({task}, timeout=STORE_WITHIN_S)
+        if not done:
+            self._abandon()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await asyncio.wait({task}, timeout=1)
+            _refuse(group, Problem(problems.DATABASE_UNAVAILABLE, headers=_RETRY_SOON))
+            return
+        try:
+            outcomes = task.result()
+        except Problem as problem:
+            _refuse(group, problem)
+        except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
+            self._abandon()
+            _refuse(group, Problem(problems.DATABASE_UNAVAILABLE, headers=_RETRY_SOON))
+        except Exception as error:  # noqa: BLE001  One bad item must not take the others of its group with it.
+            await self._halve(group, error)
+        else:
+            for (_, future), outcome in zip(group, outcomes, strict=True):
+                if not future.done():
+                    future.set_result(outcome)
+
+    async def _halve(self, group: list[tuple[Item, asyncio.Future[Outcome]]], error: Exception) -> None:
+        """Run a failed group again in halves, until the item that fails stands alone."""
+        if len(group) == 1:
+            LOG.error("check-in could not be stored: %s", type(error).__name__)
+            _refuse(group, Problem(problems.INTERNAL))
+            return
+        middle = len(group) // 2
+        await self._keep(group[:middle])
+        await self._keep(group[middle:])
+
+
+def _refuse(group: Sequence[tuple[Item, asyncio.Future[Outcome]]], problem: Problem) -> None:
+    for _, future in group:
+        if not future.done():
+            future.set_exception(problem)
