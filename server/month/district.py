@@ -117,18 +117,18 @@ def _projected(
     """Sentence 16."""
     secured = _count(village)
     usual = _count(free & laid.basis)
-    away = np.maximum(0, np.minimum(usual, secured + usual - need))
-    away = np.where(in_halves, away, away - away % 2)
+    slack = np.maximum(0, secured + usual - need)
+    slack = np.where(in_halves, slack, slack - slack % 2)
     projected = posted & (not laid.over)
     tier = _pick(
         TIERS,
         (~projected, None),
         (_count(village & laid.elapsed) >= need, Tier.REACHED),
         (secured + _count(free) < need, Tier.CANNOT_BE_REACHED),
-        (away == 0, Tier.NO_SLACK),
+        (slack == 0, Tier.NO_SLACK),
         (projected, Tier.ON_TRACK),
     )
-    return tier, np.where(projected, away, 0)
+    return tier, np.where(projected, np.minimum(usual, slack), 0)
 
 
 def _checked(masks: Mapping[str, Masks]) -> dict[str, Masks]:

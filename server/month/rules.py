@@ -35,10 +35,10 @@ The notice (江津委办发〔2021〕24号, 五（二）): "确保……每月�
 15. There is no data when a posted half lies before today and the month has no fact of the person, posted or not
     (edge 25). Outages and presumptions are not facts of a person.
 16. The projection takes approved leave and confirmed duty as they stand. *Secured* is k before its cap, and what is
-    planned. A half is *free* when it is open or ahead. One may be away, of the free halves in the basis, at most as
-    many as leave secured and the others together at the need. The tier is: reached, if k has the need; else
-    cannot be reached, if secured and all free halves together lack it; else no slack, if what is shown as "may be away"
-    is nothing; else on track (edges 21 to 23).
+    planned. A half is *free* when it is open or ahead. The *slack* is what secured and the free halves in the basis
+    together have beyond the need, at least nothing, shown as sentence 12 says. One may be away for the slack, but for
+    no more than the free halves in the basis. The tier is: reached, if k has the need; else cannot be reached, if
+    secured and all free halves together lack it; else no slack, if the slack is nothing; else on track (edges 21-23).
 """
 
 from collections.abc import Mapping

@@ -178,15 +178,15 @@ def _projection(village: int, free: int, need: int, laid: Frame, *, in_halves: b
     so_far = (village & laid.elapsed).bit_count()
     secured = village.bit_count()
     usual = (free & laid.basis).bit_count()
-    away = max(0, min(usual, secured + usual - need))
-    away -= 0 if in_halves else away % 2
+    slack = max(0, secured + usual - need)
+    slack -= 0 if in_halves else slack % 2
     if so_far >= need:
         tier = Tier.REACHED
     elif secured + free.bit_count() < need:
         tier = Tier.CANNOT_BE_REACHED
     else:
-        tier = Tier.ON_TRACK if away else Tier.NO_SLACK
-    return Projection(tier, away, free.bit_count(), secured - so_far)
+        tier = Tier.ON_TRACK if slack else Tier.NO_SLACK
+    return Projection(tier, min(usual, slack), free.bit_count(), secured - so_far)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -214,17 +214,18 @@ def judge(case: Case) -> dict[str, object]:
 def _projection(
     so_far: int, planned: int, usual: int, free: int, need: Fraction, *, in_halves: bool
 ) -> tuple[str, int, int, int]:
-    """Sentence 16: try every number of half days away, in the unit shown, from none upwards."""
+    """Sentence 16: lose one unit after the other until the need would be lost."""
     unit = 1 if in_halves else 2
-    away = 0
-    while away + unit <= usual and so_far + planned + usual - (away + unit) >= need:
-        away += unit
+    slack = 0
+    while so_far + planned + usual - (slack + unit) >= need:
+        slack += unit
     if so_far >= need:
         tier = "reached"
     elif so_far + planned + free < need:
         tier = "cannot-be-reached"
     else:
-        tier = "no-slack" if away == 0 else "on-track"
+        tier = "no-slack" if slack == 0 else "on-track"
+    away = min(slack, usual)
     return tier, away, free, planned
 
 
