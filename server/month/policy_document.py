@@ -149,9 +149,9 @@ class _Reader:
             values[field] = value
 
     def inner(self, path: str) -> "_Reader | None":
-        value = self.document.get(path)
-        if value is None:
+        if path not in self.document:
             return None
+        value = self.document[path]
         if not isinstance(value, Mapping):
             self.fault(path, "not-an-object", "应为对象。", "This must be an object.")
             return None
