@@ -228,7 +228,7 @@ def test_impossible_policies_cannot_be_made_in_code_either() -> None:
         {"short_month_days": 0},
         {"fixed_days": 29},
     ):
-        with pytest.raises(ValueError, match="ratio|short month|fixed number"):
+        with pytest.raises(ValueError, match=r"ratio|short month|fixed number"):
             Policy(basis=Basis.CALENDAR, duty_counts_in_village=True, **wrong)  # type: ignore[arg-type]  # Integers all.
     with pytest.raises(ValueError, match="calendar days"):
         Policy(basis=Basis.WORKING, duty_counts_in_village=True, fixed_days=10)
