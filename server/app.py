@@ -10,6 +10,7 @@ from server import settings as settings_module
 from server.checkins import routes as checkins
 from server.checkins.intake import Intake
 from server.db import Database
+from server.month import routes as month
 from server.settings import Settings
 
 API_VERSION = "2026-11-22"
@@ -43,4 +44,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     http.install(app)
     app.state.body_limits["/v1/check-ins/"] = checkins.BODY_LIMIT
     app.include_router(checkins.router)
+    app.include_router(month.router)
     return app

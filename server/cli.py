@@ -2,8 +2,14 @@
 
 import click
 
+from server.month import commands as month
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="zaicun")
 def main() -> None:
     """在村: check-ins of cadres posted to villages (下村签到、请销假、在岗情况)."""
+
+
+main.add_command(month.policy)
+main.add_command(month.calendar)

@@ -32,6 +32,9 @@ class PolicyRow(db.Base):
     created_by: Mapped[str]  # The account's login, or the name given on the command line.
     published_at: Mapped[datetime | None]
     published_by: Mapped[str | None]
+    retroactive_reason: Mapped[
+        str | None
+    ]  # Why it governs months that had begun when it was published (edge 20).
 
 
 class CalendarYear(db.Base):
