@@ -2,6 +2,7 @@
 
 import click
 
+from server import serving
 from server.month import commands as month
 
 
@@ -13,3 +14,5 @@ def main() -> None:
 
 main.add_command(month.policy)
 main.add_command(month.calendar)
+for command in (serving.serve, serving.migrate_command, serving.health, serving.db, serving.openapi):
+    main.add_command(command)

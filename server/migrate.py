@@ -5,6 +5,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from server import db, schema
 
@@ -52,3 +54,15 @@ def grant(connection: sa.Connection, app_role: str) -> None:
     for table, rights in db.grants(schema.METADATA).items():
         connection.execute(sa.text(f"REVOKE ALL ON {table} FROM {quoted}"))
         connection.execute(sa.text(f"GRANT {rights} ON {table} TO {quoted}"))
+
+
+def newest_revision() -> str | None:
+    """Return the revision that this version of the product needs."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    return ScriptDirectory.from_config(config).get_current_head()
+
+
+def present_revision(connection: sa.Connection) -> str | None:
+    """Return the revision that a database has; None when it was never migrated."""
+    return MigrationContext.configure(connection).get_current_revision()

@@ -73,7 +73,7 @@ _RESENT: dict[int | str, dict[str, Any]] = {
     operation_id="checkins-put",
     status_code=201,
     response_model=CheckInOut,
-    responses={200: {"model": CheckInOut, "description": "重发：原答复 / a resend, with the original answer"}}
+    responses=_RESENT
     | refusals(
         problems.FORBIDDEN,
         problems.ID_REUSED,

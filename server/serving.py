@@ -1,0 +1,148 @@
+"""The commands that run the service: serve, migrate, health, the embedded database, the documents."""
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import click
+import sqlalchemy as sa
+import uvicorn
+
+from server import cluster, documents, migrate, runtime
+from server import settings as settings_module
+from server.cluster import ClusterError
+from server.settings import SettingsFault
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def plainly(command: Callable[P, R]) -> Callable[P, R]:
+    """End a command with one clear sentence instead of a traceback, for failures an operator can mend."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (SettingsFault, ClusterError) as fault:
+            raise click.ClickException(str(fault)) from fault
+
+    return run
+
+
+def say(line: str) -> None:
+    """Tell the operator what is being done."""
+    click.echo(line, err=True)
+
+
+def _set(**given: object) -> None:
+    """Put options into the environment: worker processes read their settings from there anew."""
+    os.environ.update({f"ZAICUN_{name}": str(value) for name, value in given.items() if value is not None})
+
+
+@click.command()
+@click.option("--host", help="Address to bind to (default 127.0.0.1).")
+@click.option("--port", type=click.IntRange(1, 65_535), help="Port (default 8321).")
+@click.option("--workers", type=click.IntRange(1, 64), help="Worker processes (default 1).")
+@click.option("--behind-proxy", is_flag=True, help="A TLS proxy stands in front: allow more than loopback.")
+@plainly
+def serve(host: str | None, port: int | None, workers: int | None, *, behind_proxy: bool) -> None:
+    """Serve the API."""
+    _set(HOST=host, PORT=port, WORKERS=workers, BEHIND_PROXY="yes" if behind_proxy else None)
+    with runtime.ready(settings_module.load(), say) as settings:
+        _set(DATABASE_URL=settings.database_url, OWNER_DATABASE_URL=settings.owner_database_url)
+        say(f"zaicun serves on http://{settings.host}:{settings.port}")
+        uvicorn.run(
+            "server.app:create_app",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+
+
+@click.command("migrate")
+@plainly
+def migrate_command() -> None:
+    """Bring the database to the present schema, as its owner."""
+    settings = settings_module.load()
+    if not settings.database_url:
+        with runtime.ready(settings, say):
+            say("The embedded database is up to date.")
+        return
+    if not settings.owner_database_url:
+        raise SettingsFault(
+            "ZAICUN_OWNER_DATABASE_URL must name the owner of the tables; the service's role cannot migrate."
+        )
+    role = sa.make_url(settings.database_url).username
+    if not role:
+        raise SettingsFault(
+            "ZAICUN_DATABASE_URL must name the role of the service (postgresql://role@host/database)."
+        )
+    migrate.upgrade(settings.owner_database_url, role)
+    say("The database is up to date.")
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65_535), help="Port of the service (default: the setting).")
+@plainly
+def health(port: int | None) -> None:
+    """Ask the running service whether it is ready; exits with 1 when it is not."""
+    address = f"http://127.0.0.1:{port or settings_module.load().port}/readyz"
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            click.echo(answer.read().decode())
+    except (urllib.error.URLError, TimeoutError, OSError) as error:
+        raise click.ClickException(f"not ready: {error}") from error
+
+
+@click.group()
+def db() -> None:
+    """Start, stop or show the embedded database."""
+
+
+@db.command()
+@plainly
+def start() -> None:
+    """Start the embedded database and keep it running."""
+    _show(cluster.start(settings_module.load().var, say=say))
+
+
+@db.command()
+@plainly
+def stop() -> None:
+    """Stop the embedded database."""
+    stopped = cluster.stop(settings_module.load().var, say=say)
+    say("stopped" if stopped else "it was not running")
+
+
+@db.command()
+@plainly
+def status() -> None:
+    """Show the embedded database."""
+    _show(cluster.Cluster(settings_module.load().var).status())
+
+
+def _show(state: cluster.Status) -> None:
+    for name in ("running", "kept", "pid", "version", "data", "log", "socket"):
+        click.echo(f"{name}: {getattr(state, name)}")
+
+
+@click.command("openapi")
+@click.option("--check", is_flag=True, help="Only compare; exit with 1 when a document is stale.")
+@plainly
+def openapi(*, check: bool) -> None:
+    """Write mobile_api_docs/openapi.json and problems.md from the code."""
+    stale = documents.stale()
+    if check and stale:
+        raise click.ClickException(f"stale: {', '.join(stale)}; run `zaicun openapi`")
+    if not check:
+        documents.write()
+    say("up to date" if not stale else f"written: {', '.join(stale)}")
