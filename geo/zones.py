@@ -283,34 +283,40 @@ def _in_plane(shape: BaseGeometry, plane: Plane) -> BaseGeometry:
 
 
 def _outline(shapes: Sequence[BaseGeometry], accuracies_m: Sequence[float] | None = None) -> Outline | None:
-    """Join shapes in the plane and close the gaps between any two that are narrower than the wider of their figures."""
+    """Join shapes in the plane, closing gaps between any two that are narrower than the larger of their accuracies."""
     if len(shapes) <= 1:
         return Outline(shapes[0]) if shapes else None
     widths = accuracies_m or [0.0] * len(shapes)
     tree = STRtree(shapes)
-    fillings = []
+    fillings: list[BaseGeometry] = []
     for one, (shape, width) in enumerate(zip(shapes, widths, strict=True)):
         reach = max(_GRAIN_M, *widths)
-        for other in tree.query(shape, predicate="dwithin", distance=reach):
-            if other > one:
-                fillings += _gaps(shape, shapes[other], max(_GRAIN_M, width, widths[other]))
+        others = tree.query(shape, predicate="dwithin", distance=reach).tolist()
+        fillings += [
+            _seam(shape, shapes[other], max(_GRAIN_M, width, widths[other]))
+            for other in others
+            if other > one
+        ]
     return Outline(shapely.union_all([*shapes, *fillings]))
 
 
-def _gaps(one: BaseGeometry, other: BaseGeometry, width_m: float) -> list[BaseGeometry]:
-    """Find the land between two shapes that is narrower than `width_m`, as pieces that overlap both by a centimetre.
+def _seam(one: BaseGeometry, other: BaseGeometry, width_m: float) -> BaseGeometry:
+    """Find the strip along two shapes' common border: land of both, and what lies between them closer than `width_m`.
 
-    A morphological closing: grown by half the width and shrunk again, only what lies in a narrow gap stays. Bays of
-    one shape alone are left as they are.
+    A morphological closing: grown by half the width and shrunk again, only what lies in a narrow gap is added. Of the
+    result, what is near to both shapes is kept, their own land included: a strip that overlaps its two sides leaves
+    no crack behind, as the gaps alone would (some are a tenth of a micrometre wide). Bays of one shape alone stay.
     """
-    both = shapely.union(one, other)
-    closed = both.buffer(width_m / 2, join_style="mitre").buffer(-width_m / 2, join_style="mitre")
-    pieces = shapely.get_parts(shapely.difference(closed, both))
-    return [
-        piece.buffer(ON_BORDER_M, join_style="mitre")
-        for piece in pieces
-        if piece.distance(one) <= ON_BORDER_M and piece.distance(other) <= ON_BORDER_M
-    ]
+    reach = 3 * width_m
+    (w1, s1, e1, n1), (w2, s2, e2, n2) = one.bounds, other.bounds
+    window = (max(w1, w2) - reach, max(s1, s2) - reach, min(e1, e2) + reach, min(n1, n2) + reach)
+    one, other = (shapely.intersection(shape, shapely.box(*window)) for shape in (one, other))
+    closed = (
+        shapely.union(one, other)
+        .buffer(width_m / 2, join_style="mitre")
+        .buffer(-width_m / 2, join_style="mitre")
+    )
+    return shapely.intersection_all([closed, one.buffer(width_m), other.buffer(width_m)])
 
 
 def _pieces(shape: BaseGeometry) -> list[BaseGeometry]:
