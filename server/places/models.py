@@ -12,6 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from geoalchemy2 import Geometry, WKBElement
+from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, mapped_column
 
 from geo.zones import ZoneKind
@@ -146,21 +147,30 @@ class BoundaryFeature(db.Base):
 
 
 class BoundaryAcceptance(db.Base):
-    """Somebody looked at a finding of a feature and takes it as it is, or takes the proposed repair."""
+    """Somebody looked at a finding and takes it as it is, or takes the proposed repair. `index` -1: the whole file."""
 
     __tablename__ = "boundary_acceptances"
-    __table_args__ = (
-        sa.ForeignKeyConstraint(
-            ["import_id", "index"], ["boundary_features.import_id", "boundary_features.index"]
-        ),
-        {"info": {"grant": db.APPEND}},
-    )
+    __table_args__ = ({"info": {"grant": db.APPEND}},)
 
-    import_id: Mapped[UUID] = mapped_column(primary_key=True)
+    import_id: Mapped[UUID] = mapped_column(sa.ForeignKey("boundary_imports.id"), primary_key=True)
     index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     code: Mapped[str] = mapped_column(primary_key=True)
     accepted_at: Mapped[datetime]
     accepted_by: Mapped[UUID | None]
+
+
+class RegionOutline(db.Base):
+    """The outline of a district, for checking files against. The newest one counts; nobody is judged by it."""
+
+    __tablename__ = "region_outlines"
+    __table_args__ = (sa.Index(None, "code", "id"), {"info": {"grant": db.APPEND}})
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    code: Mapped[str] = mapped_column(sa.ForeignKey("regions.code"))
+    shape: Mapped[WKBElement] = mapped_column(Geometry("MULTIPOLYGON", srid=4326, spatial_index=False))
+    filename: Mapped[str]
+    recorded_at: Mapped[datetime]
+    recorded_by: Mapped[UUID | None]
 
 
 class Zone(db.Base):
@@ -198,7 +208,8 @@ class ZoneVersion(db.Base):
     seq: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), unique=True)
     zone_id: Mapped[UUID] = mapped_column(sa.ForeignKey("zones.id"))
     name: Mapped[str]
-    shape: Mapped[WKBElement | None] = mapped_column(Geometry("MULTIPOLYGON", srid=4326))
+    shape: Mapped[WKBElement | None] = mapped_column(Geometry("MULTIPOLYGON", srid=4326), deferred=True)
+    ended: Mapped[bool] = orm.column_property(shape.is_(None))
     vertices: Mapped[int]
     area_m2: Mapped[float]  # Geodesic, on the WGS-84 ellipsoid.
     accuracy_m: Mapped[float]

@@ -8,10 +8,10 @@ from sqlalchemy import orm
 
 from server import pages, problems
 from server.access import Who
+from server.documented import refusals
 from server.gate import Anyone, Db, DistrictOfficer, requires
 from server.pages import Page
 from server.places import bodies, region_queries, region_service
-from server.places.documented import refusals
 from server.places.rules import RegionKind
 from server.places.schemas import (
     RegionDetailOut,

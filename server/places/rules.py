@@ -5,17 +5,31 @@ each for province, city and district, three each for town and village, the unuse
 three digits 001-199 and 400-499 are residents' committees (居委会), 200-399 and 500-599 villagers' committees (村委会).
 """
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time
 from enum import StrEnum
+from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
-from geo.faults import Fault, Severity
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import Geod
+from shapely.geometry.base import BaseGeometry
 
+from geo.faults import Severity
+
+_GEOD = Geod(ellps="WGS84")
 BEIJING = ZoneInfo("Asia/Shanghai")
 CODE = re.compile(r"[0-9]{12}", re.ASCII)
 CLASS = re.compile(r"[12][0-9]{2}", re.ASCII)
+WHOLE_FILE: Final = -1
+"""Stands for the file as a whole where otherwise a feature's place stands."""
+_KEPT_WHAT_WAS_READ: Final = frozenset({"file-breaks-off"})
+_METRES_PER_DEGREE = 111_320.0  # Of latitude 45 and more; nearer the equator a degree has 0.6 % less.
 _LEVELS = (2, 4, 6, 9, 12)
 _FIRST_VILLAGE_CODE, _LAST_VILLAGE_CODE = 200, 399
 _FIRST_VILLAGE_LIKE_CODE, _LAST_VILLAGE_LIKE_CODE = 500, 599
@@ -92,22 +106,81 @@ def today(instant: datetime) -> date:
     return instant.astimezone(BEIJING).date()
 
 
+def area_m2(shape: BaseGeometry) -> float:
+    """Return the geodesic area on the WGS-84 ellipsoid in square metres, whatever the winding of the rings."""
+    areas, _lengths = _GEOD.geometry_area_perimeter(shapely.orient_polygons(shape))
+    return abs(float(areas))
+
+
+def simplified(shape: BaseGeometry, tolerance_m: float) -> BaseGeometry:
+    """Return the shape with fewer vertices, none of its old border farther than `tolerance_m` from the new one.
+
+    Douglas and Peucker (1973), keeping the topology, in degrees stretched so that both axes count metres alike. WGS-84.
+    """
+    _west, south, _east, north = shape.bounds
+    squeeze = math.cos(math.radians((south + north) / 2))
+    degrees = tolerance_m / _METRES_PER_DEGREE
+
+    def stretched(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return points * (squeeze, 1.0)
+
+    def back(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.round(points / (squeeze, 1.0), 6)
+
+    fewer = shapely.transform(shape, stretched).simplify(degrees, preserve_topology=True)
+    return shapely.transform(fewer, back)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What was found in an import. `features` are places in the file from 0; empty: the file as a whole.
+
+    `repaired` true: accepting the proposed repair of the feature settles it. `numbers` carry their unit in their name.
+    """
+
+    code: str
+    severity: Severity
+    zh: str
+    en: str
+    features: tuple[int, ...] = ()
+    repaired: bool = False
+    lon: float | None = None
+    lat: float | None = None
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the finding as plain data for JSON."""
+        return {**asdict(self), "severity": self.severity.value, "features": list(self.features)}
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote."""
+        own = {"severity": Severity(given["severity"]), "features": tuple(given["features"])}
+        return cls(**{**given, **own})
+
+
+def can_be_accepted(finding: Finding) -> bool:
+    """Tell whether a person may let the finding pass: what needs a human, a repair, or a file that breaks off."""
+    return finding.severity is Severity.NEEDS_HUMAN or finding.repaired or finding.code in _KEPT_WHAT_WAS_READ
+
+
 def standing(
-    findings: Sequence[Fault], accepted: Mapping[int, frozenset[str]], features: Sequence[int]
-) -> dict[int, tuple[Fault, ...]]:
+    findings: Iterable[Finding], accepted: Mapping[int, frozenset[str]], features: Sequence[int]
+) -> dict[int, tuple[Finding, ...]]:
     """Return what still stands in the way of each feature; an empty tuple means that it may be published.
 
-    An ``error`` can never be accepted and blocks its own feature only; ``needs-human`` blocks until somebody accepted
-    that code for that feature (edge 45). A finding at the whole file stands in the way of every feature.
+    An ``error`` blocks its own feature only, and only a proposed repair that somebody accepted settles it.
+    ``needs-human`` blocks until somebody accepted that code for that feature (edge 45). What was found in the file as
+    a whole stands in the way of every feature and is accepted under `WHOLE_FILE`.
     """
-    blocking: dict[int, list[Fault]] = {index: [] for index in features}
+    blocking: dict[int, list[Finding]] = {index: [] for index in features}
     for finding in findings:
         if finding.severity not in {Severity.ERROR, Severity.NEEDS_HUMAN}:
             continue
-        for index in features if finding.feature is None else (finding.feature,):
-            settled = finding.severity is Severity.NEEDS_HUMAN and finding.code in accepted.get(
-                index, frozenset()
-            )
-            if index in blocking and not settled:
-                blocking[index].append(finding)
+        for index in finding.features or (WHOLE_FILE,):
+            if can_be_accepted(finding) and finding.code in accepted.get(index, frozenset()):
+                continue
+            for blocked in features if index == WHOLE_FILE else (index,):
+                if blocked in blocking:
+                    blocking[blocked].append(finding)
     return {index: tuple(found) for index, found in blocking.items()}

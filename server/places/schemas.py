@@ -1,12 +1,13 @@
 """What goes over the wire about regions and zones."""
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from geo.zones import ZoneKind
+from server.places.models import ZoneVersion
 from server.places.rules import RegionKind
 
 RegionCode = Annotated[
@@ -119,6 +120,12 @@ class ZoneVersionOut(Out):
     published_by: UUID | None
     import_id: UUID | None
     sha256: str
+
+    @classmethod
+    def of(cls, row: ZoneVersion) -> Self:
+        """Show a stored version."""
+        own = {name: getattr(row, name) for name in cls.model_fields if name != "sha256"}
+        return cls(**own, sha256=row.sha256.hex())
 
 
 class ZoneFeatureOut(Out):
