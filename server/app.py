@@ -7,6 +7,10 @@ from fastapi import FastAPI
 
 from server import http
 from server import settings as settings_module
+from server.auth import account_routes as accounts
+from server.auth import routes as auth
+from server.auth.doorkeeper import Doorkeeper
+from server.auth.passwords import Hasher
 from server.checkins import routes as checkins
 from server.checkins.intake import Intake
 from server.db import Database
@@ -22,6 +26,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.doorkeeper.keys.ensure()
         app.state.database = Database(
             given.database_url, pool_size=given.pool_size, statement_timeout_s=given.statement_timeout_s
         )
@@ -41,7 +46,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = given
+    app.state.doorkeeper = Doorkeeper(given)
+    app.state.hasher = Hasher(given)
     http.install(app)
+    app.include_router(auth.router)
+    app.include_router(accounts.router)
     app.state.body_limits["/v1/check-ins/"] = checkins.BODY_LIMIT
     app.include_router(checkins.router)
     app.include_router(month.router)

@@ -4,7 +4,7 @@ A file holds one key, named ``<purpose>-<number>.jwk``, readable by its owner al
 another name and then linked into place, which fails when the name is taken: of two processes that start at once, one
 makes the key and both use it. Nothing is ever overwritten, and superseded public keys stay.
 
-A running server looks at the folder's modification time every few seconds. A new key therefore begins to sign only
+A running server looks at the folder's list of names every few seconds. A new key therefore begins to sign only
 `SPREAD` after it was made, when every process has had time to see it.
 """
 
@@ -13,12 +13,13 @@ import contextlib
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +31,7 @@ from jwt.algorithms import ECAlgorithm
 from server import clock
 from server.settings import SettingsFault
 
+LOG = logging.getLogger("zaicun.auth")
 LOOK_EVERY_S = 2.0
 SPREAD = timedelta(seconds=10)
 """Longer than `LOOK_EVERY_S` with room for a slow disk."""
@@ -53,8 +55,8 @@ class Key:
     active_from: datetime
     distrusts_earlier: bool
     public: ec.EllipticCurvePublicKey | None
-    private: ec.EllipticCurvePrivateKey | None
-    secret: bytes | None
+    private: ec.EllipticCurvePrivateKey | None = field(repr=False)
+    secret: bytes | None = field(repr=False)
 
     def derive(self, *parts: bytes) -> bytes:
         """Return 256 bits that follow from the key and the parts (HMAC-SHA-256, RFC 2104)."""
@@ -75,7 +77,7 @@ class KeySet:
         self._keys: Mapping[str, Key] = {}
         self._lock = threading.Lock()
         self._looked = -LOOK_EVERY_S
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[str, ...] = ()
 
     def ensure(self) -> None:
         """Make the first key of each purpose where it is missing. Raises SettingsFault when the folder is unfit."""
@@ -111,7 +113,7 @@ class KeySet:
 
     def current(self, purpose: Purpose) -> Key:
         """Return the key in use: of those whose time has come, the one that began last."""
-        self._look()
+        self.refresh()
         now = clock.now()
         keys = self._of(purpose)
         if not keys:
@@ -122,7 +124,7 @@ class KeySet:
 
     def find(self, purpose: Purpose, kid: str) -> Key | None:
         """Return a key by its id, or None; the id is looked up among those read, never used as a path."""
-        self._look()
+        self.refresh()
         key = self._keys.get(kid)
         return key if key is not None and key.purpose is purpose else None
 
@@ -141,9 +143,9 @@ class KeySet:
             for k in self._of(key.purpose)
         )
 
-    def keys(self) -> list[Key]:
+    def listed(self) -> list[Key]:
         """Return all keys, by purpose and number."""
-        self._look()
+        self.refresh()
         return sorted(self._keys.values(), key=lambda key: (key.purpose, key.number))
 
     def _of(self, purpose: Purpose) -> list[Key]:
@@ -151,7 +153,7 @@ class KeySet:
             (k for k in self._keys.values() if k.purpose is purpose), key=lambda k: (k.active_from, k.number)
         )
 
-    def _look(self) -> None:
+    def refresh(self) -> None:
         """Read the folder again when it changed, looking at most once in a few seconds."""
         moment = time.monotonic()
         if moment - self._looked < LOOK_EVERY_S:
@@ -160,30 +162,27 @@ class KeySet:
             if moment - self._looked < LOOK_EVERY_S:
                 return
             self._looked = moment
-            if self._seen != self._stamp():
+            if self._seen == self._names():
+                return
+            try:
                 self._read_locked()
+            except SettingsFault:
+                # A file that cannot be read must not stop a server that has good keys; the start would refuse it.
+                LOG.exception("the keys could not be read again, the earlier ones stay in use")
 
-    def _stamp(self) -> tuple[int, int] | None:
-        try:
-            found = self.folder.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_mtime_ns, found.st_ino
+    def _names(self) -> tuple[str, ...]:
+        return tuple(sorted(path.name for path in self.folder.glob("*-*.jwk")))[:_MOST_FILES]
 
     def _read(self) -> None:
         with self._lock:
             self._read_locked()
 
     def _read_locked(self) -> None:
-        self._seen = self._stamp()
-        read: dict[str, Key] = {}
-        names = sorted(self.folder.glob("*-*.jwk"))[:_MOST_FILES] if self._seen else []
-        for path in names:
-            key = _parse(path)
-            read[key.kid] = key
-        if read.keys() != self._keys.keys():
-            self.edition += 1
-        self._keys = read
+        names = self._names()
+        read = {key.kid: key for key in (_parse(self.folder / name) for name in names)}
+        changed = read.keys() != self._keys.keys()
+        self._seen, self._keys = names, read
+        self.edition += changed
 
     def _write(self, content: Mapping[str, Any], number: int) -> None:
         target = self.folder / f"{content['purpose']}-{number:06d}.jwk"

@@ -1,0 +1,48 @@
+"""What the routes of this room ask of a request: the desk, who visits, and answers that nobody stores."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+
+from server.auth import rules
+from server.auth.doorkeeper import Doorkeeper
+from server.auth.login import Desk
+from server.auth.passwords import Hasher
+from server.gate import Configured, OpenDb
+
+
+def doorkeeper(request: Request) -> Doorkeeper:
+    """Return the application's doorkeeper."""
+    found: Doorkeeper = request.app.state.doorkeeper
+    return found
+
+
+def hasher(request: Request) -> Hasher:
+    """Return the application's hasher, which bounds parallel work for the whole process."""
+    found: Hasher = request.app.state.hasher
+    return found
+
+
+Door = Annotated[Doorkeeper, Depends(doorkeeper)]
+Hashing = Annotated[Hasher, Depends(hasher)]
+
+
+def desk(database: OpenDb, door: Door, hashing: Hashing) -> Desk:
+    """Return what logging in works with."""
+    return Desk(database, door, hashing)
+
+
+def address(request: Request, settings: Configured) -> str:
+    """Return the address that an attempt counts under."""
+    peer = request.client.host if request.client else ""
+    forwarded = request.headers.getlist("x-forwarded-for")
+    return rules.client_address(peer, forwarded, behind_proxy=settings.behind_proxy)
+
+
+AtDesk = Annotated[Desk, Depends(desk)]
+Address = Annotated[str, Depends(address)]
+
+
+def unstored(response: Response) -> None:
+    """Forbid every cache to keep the answer: it holds tokens, codes or personal data (RFC 9111 section 5.2.2.5)."""
+    response.headers["Cache-Control"] = "no-store"
