@@ -1,11 +1,11 @@
 """What the commands of `zaicun` share: the database they work on, and failures told as text instead of tracebacks."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import click
 
-from server import cluster
+from server import runtime
 from server import settings as settings_module
 from server.cluster import ClusterError
 from server.db import Database
@@ -19,28 +19,23 @@ _LINES = 50  # Faults of a file that are printed; the rest are counted.
 def opened() -> Iterator[tuple[Database, Settings]]:
     """Open the database the settings name, or the embedded cluster, for one command.
 
-    Problems that the command meets inside the block end it with exit code 1 and their text in both languages.
+    Problems that the command meets inside the block end it with exit code 1 and their text in both languages. The
+    checks of a service's start (durability, role) are left to `zaicun serve`: a command must work on a sick database.
     """
-    try:
-        settings = settings_module.load()
-        running = None if settings.database_url else cluster.ensure(settings.var, say=_say)
-    except (SettingsFault, ClusterError) as fault:
-        raise click.ClickException(str(fault)) from None
-    try:
-        database = Database(
-            settings.database_url or (running.app_dsn if running else ""),
-            pool_size=2,
-            statement_timeout_s=600.0,  # A command may read a whole province; the service may not.
-        )
+    with ExitStack() as stack:
+        try:
+            settings = settings_module.load()
+            if not settings.database_url:
+                settings = stack.enter_context(runtime.ready(settings, _say))
+        except (SettingsFault, ClusterError) as fault:
+            raise click.ClickException(str(fault)) from None
+        # A command may read a whole province; the service may not.
+        database = Database(settings.database_url, pool_size=2, statement_timeout_s=600.0)
+        stack.callback(database.close)
         try:
             yield database, settings
-        finally:
-            database.close()
-    except Problem as problem:
-        raise click.ClickException(told(problem)) from None
-    finally:
-        if running is not None:
-            running.release()
+        except Problem as problem:
+            raise click.ClickException(told(problem)) from None
 
 
 def told(problem: Problem) -> str:

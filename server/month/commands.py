@@ -12,7 +12,7 @@ from sqlalchemy import orm
 from server import clock, http, ids, problems, terminal
 from server.access import Role, Who
 from server.auth import queries as auth
-from server.month import queries, schemas, service
+from server.month import book, queries, schemas, service
 from server.month.consequences import consequences as consequences_of
 from server.month.holidays import CalendarSource
 from server.month.models import PolicyRow
@@ -137,7 +137,7 @@ def publish_policy(policy_id: UUID, by: str, retroactive_reason: str | None) -> 
 def show_consequences(year: int) -> None:
     """Print what each basis asks of every month of a year."""
     with terminal.opened() as (database, _), database.read() as session:
-        table = consequences_of(year, imported=queries.book(session).imported)
+        table = consequences_of(year, imported=book.load(session).imported)
     _print_table(schemas.consequences_out(table))
 
 

@@ -1,4 +1,4 @@
-"""Every SELECT of the month room: policies, calendars, and the book that puts both together."""
+"""Every SELECT about policies and calendars; `server.month.book` reads those in force."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -9,22 +9,11 @@ from sqlalchemy import orm
 from server import db, problems
 from server.access import Role, Who
 from server.auth.models import Account
-from server.month import book as books
-from server.month.book import Book
+from server.month import book
 from server.month.masks import Month
 from server.month.models import CalendarYear, PolicyRow
 from server.month.policy import governing
 from server.problems import Problem
-
-
-def book(session: orm.Session) -> Book:
-    """Read all published policies and imported calendars: a few rows."""
-    policies = session.execute(sa.text(books.POLICIES)).tuples().all()
-    calendars = session.execute(sa.text(books.CALENDARS)).tuples().all()
-    return books.build(
-        [(row[0], row[1], row[2], row[3], row[4]) for row in policies],
-        [(row[0], row[1]) for row in calendars],
-    )
 
 
 def _visible(who: Who) -> sa.ColumnElement[bool]:
@@ -82,7 +71,7 @@ def policies_governing(
     session: orm.Session, region_code: str, month: Month
 ) -> tuple[UUID | None, list[PolicyRow]]:
     """Return the policies that govern a month in a region, by code, and the id of the one that speaks first."""
-    known = book(session)
+    known = book.load(session)
     chosen = governing(known.versions, region_code, month)
     found = [known.ids[version.region_prefix, version.policy.code, version.version] for version in chosen]
     rows = session.scalars(sa.select(PolicyRow).where(PolicyRow.id.in_(found)).order_by(PolicyRow.code)).all()

@@ -9,7 +9,7 @@ from server import pages, problems
 from server.access import Role, Who
 from server.documented import refusals
 from server.gate import Anyone, Configured, Db, DistrictOfficer
-from server.month import queries, schemas, service
+from server.month import book, queries, schemas, service
 from server.month.consequences import consequences as consequences_of
 from server.month.masks import Month
 from server.month.models import PolicyRow
@@ -128,7 +128,7 @@ def consequences(
         fault = FieldFault("numerator", "above-one", zh, en)
         raise Problem(problems.INVALID_REQUEST, zh=zh, en=en, errors=[fault])
     with db.read() as session:
-        imported = queries.book(session).imported
+        imported = book.load(session).imported
     table = consequences_of(year, imported=imported, numerator=numerator, denominator=denominator)
     return schemas.consequences_out(table, numerator=numerator, denominator=denominator)
 

@@ -9,7 +9,7 @@ from sqlalchemy import orm
 
 from server import audit, clock, db, problems, state
 from server.access import Role, Who
-from server.month import policy_document, queries
+from server.month import book, policy_document, queries
 from server.month.consequences import PolicyNotChosen, create
 from server.month.holidays import (
     SATURDAY,
@@ -62,7 +62,7 @@ def make_policy(session: orm.Session, who: Who | None, by: str, given: PolicyIn)
 
 
 def _read(session: orm.Session, given: PolicyIn) -> Policy:
-    imported = queries.book(session).imported
+    imported = book.load(session).imported
     try:
         return create(given.document, year=given.valid_from.year, imported=imported)
     except PolicyNotChosen as refused:
