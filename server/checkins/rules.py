@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import struct
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 
@@ -43,6 +43,10 @@ CLOCK_TOLERANCE = timedelta(minutes=2)
 """Below this difference the phone's clock decides (edge 62), above it the server corrects it (edges 54, 56)."""
 
 
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""Before this no check-in was made; a phone that says so has lost its clock between the tap and the sending."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """When a check-in was made, by the server's clock."""
@@ -59,12 +63,14 @@ def timing(captured_at: datetime, sent_at: datetime, received_at: datetime) -> T
     `captured_at` and `sent_at` are readings of the same phone clock, so their difference is right even when the clock
     is wrong. A small difference to the server's clock is the network's, and the phone's reading stands: a tap at
     23:59:58 that arrives at 00:00:05 belongs to the day it was made. The result never lies after `received_at`.
-    Raises OverflowError for readings outside the calendar.
+    Raises OverflowError for readings that place the tap outside the calendar or before 2000.
     """
     off = sent_at - received_at
     waited = max(sent_at - captured_at, timedelta(0))
     corrected = abs(off) > CLOCK_TOLERANCE
     event = received_at - waited if corrected else captured_at
+    if event < EARLIEST:
+        raise OverflowError(event)
     return Timing(
         event_at=min(event, received_at),
         clock_off=off,

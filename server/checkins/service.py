@@ -45,6 +45,7 @@ def withdraw(session: orm.Session, who: Who, person_id: UUID, checkin_id: UUID, 
     if held is not None:
         recount_day(session, held, seen.checkin.day)
     audit.record(session, who, "checkin:withdraw", ("checkin", checkin_id), day=seen.checkin.day.isoformat())
+    session.flush()  # What is not flushed would be forgotten by the next line.
     session.expire_all()
     return queries.access_own(session, person_id, checkin_id)
 
