@@ -29,6 +29,7 @@ from server.gate import Configured, Db, requires
 from server.pages import Cursor, Limit, Page
 from server.places import preconditions
 from server.places.preconditions import IfMatch
+from server.settings import Settings
 
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"], dependencies=[Depends(unstored)])
 Granter = Annotated[Who, Depends(requires(Role.DISTRICT, Role.ADMIN))]
@@ -129,12 +130,18 @@ def make_slips(given: SlipsIn, who: Caretaker, db: Db, request: Request, setting
     """
     with db.write() as session:
         made = service.slips(session, who, region=given.region, chosen=given.accounts)
-    address = given.server_address or str(request.base_url).rstrip("/")
+    address = given.server_address or _own_address(request, settings)
     if _wants_page(request.headers.get("accept", "")):
         owner = settings.owner.name or settings.district_name
         headers = {"Content-Security-Policy": slips.POLICY, "Cache-Control": "no-store"}
         return HTMLResponse(slips.page(made, address, owner), headers=headers)
     return SlipsOut(server_address=address, slips=[shown.code(one) for one in made])
+
+
+def _own_address(request: Request, settings: Settings) -> str:
+    """Return the address this request came to; behind a TLS proxy it arrives as http, but people type https."""
+    scheme = "https" if settings.behind_proxy else request.url.scheme
+    return f"{scheme}://{request.url.netloc}"
 
 
 def _wants_page(accept: str) -> bool:

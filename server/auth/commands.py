@@ -5,6 +5,7 @@ import click
 from server import clock, terminal
 from server import settings as settings_module
 from server.auth import rules, service
+from server.auth.codes import Made
 from server.auth.keys import KeySet, Purpose
 from server.places.rules import BEIJING
 from server.settings import SettingsFault
@@ -28,6 +29,19 @@ def first_admin(login: str, name: str) -> None:
         )
     with terminal.opened() as (database, _), database.write() as session:
         made = service.first_administrator(session, folded, name.strip()[:100] or "管理员")
+    _tell(made)
+
+
+@account.command("reset")
+@click.option("--login", required=True, help="Login of the account.")
+def reset(login: str) -> None:
+    """Make a new one-time code for any account; its password and sessions end now. Audited."""
+    with terminal.opened() as (database, _), database.write() as session:
+        made = service.reset_by_operator(session, rules.fold_login(login))
+    _tell(made)
+
+
+def _tell(made: Made) -> None:
     until = made.expires_at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M")
     click.echo(f"登录名 / login: {made.account.login}")
     click.echo(f"激活码 / one-time code: {made.code}")

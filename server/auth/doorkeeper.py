@@ -20,11 +20,15 @@ MOST_REMEMBERED = 8192
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    """A verified token: its claims, and the grants that hold until `changes`."""
+    """A verified token: its claims, and the grants that hold until `changes`.
+
+    `edition` is that of the keys it was verified with: a key that was stolen is not trusted from memory either.
+    """
 
     claims: tokens.Claims
     who: Who
     changes: datetime
+    edition: int
 
 
 class Doorkeeper:
@@ -34,7 +38,6 @@ class Doorkeeper:
         self.keys = KeySet(settings.keys_dir)
         self.issuer = settings.issuer
         self._known: dict[bytes, _Remembered] = {}
-        self._edition = -1
         self._lock = threading.Lock()
 
     def read(self, token: str) -> Who:
@@ -43,19 +46,18 @@ class Doorkeeper:
         A signature is verified once; until the token ends it is then known by its SHA-256.
         """
         self.keys.refresh()
-        if self._edition != self.keys.edition:
-            self._forget()
+        edition = self.keys.edition
         mark = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         now = clock.now()
         known = self._known.get(mark)
-        if known is None or now < known.claims.starts - tokens.LEEWAY:
-            known = self._remember(mark, tokens.verify(self.keys, self.issuer, token), now)
+        if known is None or known.edition != edition or now < known.claims.starts - tokens.LEEWAY:
+            known = self._remember(mark, tokens.verify(self.keys, self.issuer, token), now, edition)
         elif now >= known.claims.ends + tokens.LEEWAY:
             with self._lock:
                 self._known.pop(mark, None)
             raise tokens.refused(problems.TOKEN_EXPIRED)
         elif now >= known.changes:
-            known = self._remember(mark, known.claims, now)
+            known = self._remember(mark, known.claims, now, edition)
         return known.who
 
     def admit(self, session: orm.Session, who: Who) -> None:
@@ -68,17 +70,12 @@ class Doorkeeper:
         """Return a new access token with the account's present grants, and the instant it ends."""
         return tokens.sign(self.keys, self.issuer, queries.who(session, account_id, session_id))
 
-    def _remember(self, mark: bytes, claims: tokens.Claims, now: datetime) -> _Remembered:
+    def _remember(self, mark: bytes, claims: tokens.Claims, now: datetime, edition: int) -> _Remembered:
         who = replace(claims.who, grants=rules.in_force(claims.who.grants, now))
         changes = rules.next_change(claims.who.grants, now) or claims.ends + tokens.LEEWAY
-        known = _Remembered(claims, who, changes)
+        known = _Remembered(claims, who, changes, edition)
         with self._lock:
             while len(self._known) >= MOST_REMEMBERED:
                 del self._known[next(iter(self._known))]  # The one that came first ends first.
             self._known[mark] = known
         return known
-
-    def _forget(self) -> None:
-        with self._lock:
-            self._edition = self.keys.edition
-            self._known = {}

@@ -26,7 +26,7 @@ class Hasher:
         self._argon2 = PasswordHasher(time_cost=1, memory_cost=settings.argon2_memory_kib, parallelism=1)
         self._turns = threading.BoundedSemaphore(settings.argon2_parallel)
         self._wait_s = wait_s
-        self.work = 0  # Hashes computed so far, of whichever kind.
+        self.work = 0  # Hashes computed so far, of whichever kind: the cost that guesses have caused.
         self._dummy = ""
 
     @contextmanager

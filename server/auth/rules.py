@@ -17,8 +17,10 @@ REFRESH_IDLE = timedelta(days=30)
 REFRESH_GRACE = timedelta(seconds=30)
 CODE_LIFE = timedelta(hours=72)
 HINT_LIFE = timedelta(days=180)
-MOST_GRANTS = 20
-"""Grants in force or to come on one account at most: they travel in every token."""
+MOST_GRANTS = 12
+LONGEST_ASSIGNMENT = 40
+"""Grants in force or to come on one account, and characters of an assignment, at most: they travel in every token, and
+a proxy takes 8 KiB of one header."""
 
 # --- logins and codes
 LOGIN_PATTERN = r"^[a-z0-9][a-z0-9._@-]{0,63}$"

@@ -224,7 +224,7 @@ class GrantIn(In):
     valid_until: AwareDatetime | None = None
     assignment: Annotated[
         str,
-        StringConstraints(strip_whitespace=True, max_length=100),
+        StringConstraints(strip_whitespace=True, max_length=rules.LONGEST_ASSIGNMENT),
         AfterValidator(_printable),
         Field(description="任务，例如督查组 / such as the inspection it is for"),
     ] = ""

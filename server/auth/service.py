@@ -173,16 +173,23 @@ def revoke(session: orm.Session, who: Who, account_id: UUID, grant_id: UUID) -> 
 def reset(session: orm.Session, who: Who, account_id: UUID) -> Made:
     """Make a new one-time code; the password and every session end now. Raises Problem: 403 own-account, 404, 409."""
     if account_id == who.account_id:
-        zh, en = (
-            "自己的密码请用“修改密码”。",
-            "Change one's own password with the password route.",
-        )
+        zh, en = "自己的密码请用“修改密码”。", "Change one's own password with the password route."
         raise Problem(problems.OWN_ACCOUNT, zh=zh, en=en)
-    account = queries.access_account(session, who, account_id, lock=True)
+    return _reset(session, who, queries.access_account(session, who, account_id, lock=True))
+
+
+def reset_by_operator(session: orm.Session, login: str) -> Made:
+    """Reset any account from the command line: the way out when the only administrator forgot the password."""
+    account = queries.account_named(session, login)
+    if account is None:
+        raise Problem(problems.NOT_FOUND, zh=f"没有登录名 {login}。", en=f"There is no login {login}.")
+    return _reset(session, None, account)
+
+
+def _reset(session: orm.Session, who: Who | None, account: Account) -> Made:
     if account.disabled_at is not None:
-        raise Problem(
-            problems.CONFLICT, zh="账号已停用，请先启用。", en="The account is disabled; enable it first."
-        )
+        zh, en = "账号已停用，请先启用。", "The account is disabled; enable it first."
+        raise Problem(problems.CONFLICT, zh=zh, en=en)
     account.password_hash = None
     _authorization_changed(session, account)
     ended = sessions.end_all(session, account.id, "reset")
