@@ -1,0 +1,321 @@
+"""Every SELECT of the compliance room: whose month it is, on which days they were posted, and the masks kept.
+
+One statement tells a page, a town, or the whole province: postings are followed along successor links (edge 48), cut
+to the month and turned into masks in SQL, then joined with `person_months`. Nothing is asked person by person.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from server import problems
+from server.access import Role, Who
+from server.compliance.rules import KEPT
+from server.month.masks import Month
+from server.problems import Problem
+
+OFFICIAL = (Role.TOWN, Role.DISTRICT)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whom somebody may see: people posted in regions, and the people of sending units.
+
+    `inspected` are the regions of an inspector, whose own villages (`avoided`) are not for him to look at (edge 80).
+    """
+
+    official: tuple[str, ...] = ()
+    inspected: tuple[str, ...] = ()
+    avoided: tuple[str, ...] = ()
+    units: tuple[UUID, ...] = ()
+
+
+EVERYONE = Reach(official=("",))
+"""The operator on the machine itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonMonth:
+    """One person's month before it is judged; masks have two bits a day.
+
+    `owner` is the village of the last posted day: the one statement belongs to its town (ruling 9). `posted` are all
+    days posted, `reached` those in villages that the reader reaches. `place` is the village under which the row is
+    listed: the last one that the reader reaches.
+    """
+
+    person_id: UUID
+    number: str
+    name: str
+    unit_id: UUID | None
+    unit_name: str | None
+    owner: str
+    place: str
+    owned: bool
+    posted: int
+    reached: int
+    kept: dict[str, int]
+
+
+_SPANS = """
+WITH RECURSIVE held AS (
+    SELECT p.person_id, p.from_day AS since, p.village_code AS code,
+        GREATEST(p.from_day, :first) AS lo, LEAST(p.until_day, :last) AS hi, 0 AS steps
+    FROM postings AS p JOIN people AS x ON x.id = p.person_id
+    WHERE p.from_day <= :last AND (p.until_day IS NULL OR p.until_day >= GREATEST(p.from_day, :first))
+        AND (CAST(:person AS uuid) IS NULL OR p.person_id = :person)
+        AND (CAST(:unit AS uuid) IS NULL OR x.unit_id = :unit)
+        AND (CAST(:text AS text) IS NULL OR strpos(x.name, :text) > 0 OR starts_with(lower(x.number), lower(:text)))
+    UNION ALL
+    SELECT h.person_id, h.since, link.to_code, GREATEST(h.lo, link.from_day), h.hi, h.steps + 1
+    FROM held AS h JOIN region_successors AS link ON link.from_code = h.code AND link.from_day <= h.hi
+    WHERE h.steps < 16
+), spans AS (
+    SELECT h.person_id, h.since, h.code, h.lo, LEAST(h.hi, link.from_day - 1) AS hi
+    FROM held AS h LEFT JOIN region_successors AS link ON link.from_code = h.code
+    WHERE h.lo <= LEAST(h.hi, link.from_day - 1)
+)"""
+"""Which days of the month each person is posted in which village. A posting made in error has no day and no span."""
+
+_MONTHS = (  # S608 is about strings from outside; here two constants of this file are joined.
+    _SPANS  # noqa: S608  As said above.
+    + """, seen AS (
+    SELECT s.*,
+        (CAST(1 AS bigint) << (2 * EXTRACT(day FROM s.hi)::int))
+            - (CAST(1 AS bigint) << (2 * (EXTRACT(day FROM s.lo)::int - 1))) AS mask,
+        s.code ^@ ANY(CAST(:official AS text[]))
+            OR (s.code ^@ ANY(CAST(:inspected AS text[])) AND s.code <> ALL(CAST(:avoided AS text[]))) AS reached
+    FROM spans AS s
+), posted AS (
+    SELECT person_id, bit_or(mask) AS posted, COALESCE(bit_or(mask) FILTER (WHERE reached), 0) AS reached,
+        (array_agg(code ORDER BY hi DESC, since DESC, code))[1] AS owner,
+        (array_agg(reached ORDER BY hi DESC, since DESC, code))[1] AS owned,
+        (array_agg(code ORDER BY hi DESC, since DESC, code) FILTER (WHERE reached))[1] AS nearest
+    FROM seen GROUP BY person_id
+), listed AS (
+    SELECT o.*, COALESCE(o.nearest, o.owner) AS place, x.number, x.name, x.unit_id
+    FROM posted AS o JOIN people AS x ON x.id = o.person_id
+    WHERE o.nearest IS NOT NULL OR x.unit_id = ANY(CAST(:units AS uuid[]))
+)
+SELECT i.person_id, i.number, i.name, i.unit_id, u.name AS unit_name, i.owner, i.place, i.owned, i.posted, i.reached,
+    COALESCE(m.sure, 0), COALESCE(m.unsure, 0), COALESCE(m.unfenced, 0), COALESCE(m.outside, 0), COALESCE(m.claimed, 0)
+FROM listed AS i LEFT JOIN units AS u ON u.id = i.unit_id
+    LEFT JOIN person_months AS m ON m.person_id = i.person_id AND m.month = :first
+WHERE starts_with(i.place, :region)
+    AND (CAST(:after_place AS text) IS NULL OR (i.place, i.name, i.person_id)
+        > (CAST(:after_place AS text), CAST(:after_name AS text), CAST(:after_person AS uuid)))
+ORDER BY i.place, i.name, i.person_id
+LIMIT :limit"""
+)
+
+Key = tuple[str, str, UUID]
+"""The place of a row in the list: village, name, person. By village and name, never by how the month went (ruling 18)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked of the list."""
+
+    region: str = ""
+    unit: UUID | None = None
+    text: str | None = None
+    person: UUID | None = None
+
+
+def person_months(
+    session: orm.Session,
+    reach: Reach,
+    month: Month,
+    asked: Asked,
+    *,
+    after: Key | None = None,
+    limit: int | None = None,
+) -> list[PersonMonth]:
+    """Return the months of everybody in reach who is posted in the month, by village, name and person."""
+    place, name, person = after or (None, None, None)
+    rows = session.execute(
+        sa.text(_MONTHS),
+        {
+            "first": month.first,
+            "last": month.last,
+            "official": list(reach.official),
+            "inspected": list(reach.inspected),
+            "avoided": list(reach.avoided),
+            "units": list(reach.units),
+            "region": asked.region,
+            "unit": asked.unit,
+            "text": asked.text,
+            "person": asked.person,
+            "after_place": place,
+            "after_name": name,
+            "after_person": person,
+            "limit": limit,
+        },
+    )
+    return [_made(row) for row in rows]
+
+
+def _made(row: Sequence[Any]) -> PersonMonth:
+    person, number, name, unit, unit_name, owner, place, owned, posted, reached, *masks = row
+    return PersonMonth(
+        person_id=person,
+        number=number,
+        name=name,
+        unit_id=unit,
+        unit_name=unit_name,
+        owner=owner,
+        place=place,
+        owned=owned,
+        posted=posted,
+        reached=reached,
+        kept=dict(zip(KEPT, masks, strict=True)),
+    )
+
+
+def key_of(row: PersonMonth) -> Key:
+    """Return the place of a row in the list."""
+    return row.place, row.name, row.person_id
+
+
+def reach_of(session: orm.Session, who: Who, month: Month) -> Reach:
+    """Return whom an officer, an inspector or a sending unit may see in a month."""
+    inspected = who.regions(Role.INSPECTOR)
+    avoided: tuple[str, ...] = ()
+    if inspected and who.person_id is not None:
+        avoided = own_villages(session, who.person_id, month)
+    return Reach(who.regions(*OFFICIAL), inspected, avoided, who.units(Role.UNIT))
+
+
+def own_villages(session: orm.Session, person_id: UUID, month: Month) -> tuple[str, ...]:
+    """Return the villages in which a person is posted on some day of the month."""
+    rows = session.execute(
+        sa.text(_SPANS + " SELECT DISTINCT code FROM spans ORDER BY code"),  # noqa: S608  Two constants.
+        {"first": month.first, "last": month.last, "person": person_id, "unit": None, "text": None},
+    )
+    return tuple(rows.scalars())
+
+
+def own_month(session: orm.Session, person_id: UUID, month: Month) -> PersonMonth | None:
+    """Return one's own month; None when one is not posted in it."""
+    return next(iter(person_months(session, EVERYONE, month, Asked(person=person_id))), None)
+
+
+def access_month(session: orm.Session, who: Who, person_id: UUID, month: Month) -> PersonMonth:
+    """Return a person's month that one may see; nobody posted and not in scope are the same not-found."""
+    reach = reach_of(session, who, month)
+    found = person_months(session, reach, month, Asked(person=person_id), limit=1)
+    if not found:
+        raise Problem(problems.NOT_FOUND)
+    return found[0]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonName:
+    """Who a person is, for a month in which nobody posted them."""
+
+    person_id: UUID
+    number: str
+    name: str
+
+
+def person_name(session: orm.Session, person_id: UUID) -> PersonName | None:
+    """Return who a person is."""
+    row = session.execute(
+        sa.text("SELECT id, number, name FROM people WHERE id = :person"), {"person": person_id}
+    ).one_or_none()
+    return None if row is None else PersonName(*row)
+
+
+_RECOMPUTED = """
+WITH speaking AS (
+    SELECT c.person_id, COALESCE(j.verdict, c.verdict) AS verdict, COALESCE(j.standing, c.standing) AS standing,
+        CAST(3 AS bigint) << (2 * (EXTRACT(day FROM c.day)::int - 1)) AS bits
+    FROM checkins AS c
+    LEFT JOIN (
+        SELECT DISTINCT ON (person_id, checkin_id) person_id, checkin_id, verdict, standing
+        FROM checkin_judgements ORDER BY person_id, checkin_id, seq DESC
+    ) AS j ON j.person_id = c.person_id AND j.checkin_id = c.id
+    WHERE c.day BETWEEN :first AND :last
+        AND (CAST(:people AS uuid[]) IS NULL OR c.person_id = ANY(CAST(:people AS uuid[])))
+        AND NOT EXISTS (
+            SELECT FROM checkin_withdrawals AS w WHERE w.person_id = c.person_id AND w.checkin_id = c.id
+        )
+), again AS (
+    SELECT person_id,
+        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = 'inside'), 0) AS sure,
+        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = 'unsure'), 0) AS unsure,
+        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = 'no_fence'), 0) AS unfenced,
+        COALESCE(bit_or(bits) FILTER (WHERE verdict IN ('outside', 'town')), 0) AS outside,
+        COALESCE(bit_or(bits) FILTER (WHERE standing = 'claimed'), 0) AS claimed
+    FROM (SELECT *, standing IN ('counted', 'provisional') AS counts FROM speaking) AS s
+    GROUP BY person_id
+)"""
+"""The masks as the records say: the newest judgement of a check-in speaks, else its own; withdrawn ones are silent."""
+
+
+def recomputed_masks(
+    session: orm.Session, month: Month, people: Sequence[UUID] | None = None
+) -> dict[UUID, dict[str, int]]:
+    """Return the masks of a month computed again from the check-ins, by person; `people` None means everybody."""
+    rows = session.execute(
+        sa.text(_RECOMPUTED + " SELECT person_id, sure, unsure, unfenced, outside, claimed FROM again"),  # noqa: S608  Two constants.
+        {"first": month.first, "last": month.last, "people": None if people is None else list(people)},
+    )
+    return {row[0]: dict(zip(KEPT, row[1:], strict=True)) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A person whose kept masks are not what the check-ins say. A missing row is one of zeros."""
+
+    person_id: UUID
+    number: str | None
+    name: str | None
+    kept: dict[str, int]
+    recomputed: dict[str, int]
+
+
+_DIFFERENT = (
+    _RECOMPUTED  # noqa: S608  Two constants.
+    + """, kept AS (
+    SELECT person_id, sure, unsure, unfenced, outside, claimed FROM person_months WHERE month = :first
+        AND (CAST(:people AS uuid[]) IS NULL OR person_id = ANY(CAST(:people AS uuid[])))
+), compared AS (
+    SELECT COALESCE(k.person_id, a.person_id) AS person_id,
+        COALESCE(k.sure, 0) AS sure, COALESCE(k.unsure, 0) AS unsure, COALESCE(k.unfenced, 0) AS unfenced,
+        COALESCE(k.outside, 0) AS outside, COALESCE(k.claimed, 0) AS claimed,
+        COALESCE(a.sure, 0) AS sure_again, COALESCE(a.unsure, 0) AS unsure_again,
+        COALESCE(a.unfenced, 0) AS unfenced_again, COALESCE(a.outside, 0) AS outside_again,
+        COALESCE(a.claimed, 0) AS claimed_again
+    FROM kept AS k FULL JOIN again AS a ON a.person_id = k.person_id
+)
+SELECT c.person_id, x.number, x.name, c.sure, c.unsure, c.unfenced, c.outside, c.claimed,
+    sure_again, unsure_again, unfenced_again, outside_again, claimed_again
+FROM compared AS c LEFT JOIN people AS x ON x.id = c.person_id
+WHERE (c.sure, c.unsure, c.unfenced, c.outside, c.claimed)
+    <> (sure_again, unsure_again, unfenced_again, outside_again, claimed_again)
+ORDER BY x.number, c.person_id"""
+)
+
+
+def different_masks(
+    session: orm.Session, month: Month, people: Sequence[UUID] | None = None
+) -> list[Difference]:
+    """Return everybody whose kept masks of a month differ from the check-ins; compared in the database."""
+    rows = session.execute(
+        sa.text(_DIFFERENT),
+        {"first": month.first, "last": month.last, "people": None if people is None else list(people)},
+    )
+    return [
+        Difference(
+            row[0],
+            row[1],
+            row[2],
+            dict(zip(KEPT, row[3:8], strict=True)),
+            dict(zip(KEPT, row[8:], strict=True)),
+        )
+        for row in rows
+    ]

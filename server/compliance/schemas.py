@@ -1,0 +1,200 @@
+"""What goes over the wire about months. Numbers of days are floats in steps of a half."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import Path, Query
+from pydantic import BaseModel, Field
+
+from server.checkins.rules import Kind, Standing
+from server.month.holidays import CalendarSource
+from server.month.policy import Basis
+from server.month.reasons import DayReason
+from server.month.rules import ResultKind, ReviewReason, Tier
+from server.month.schemas import MONTH_PATTERN
+
+MonthPath = Annotated[
+    str, Path(pattern=MONTH_PATTERN, description="月份 / month, yyyy-mm", examples=["2026-11"])
+]
+RegionFilter = Annotated[
+    str, Query(pattern="^[0-9]{0,12}$", description="区划代码前缀 / prefix of region codes")
+]
+TextFilter = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=50,
+        pattern=r"^[^\x00]*$",
+        description="姓名中的文字，或工号开头 / part of the name, or start of the staff number",
+    ),
+]
+
+
+class PolicyRef(BaseModel):
+    """The version of the policy by which a statement was made."""
+
+    id: UUID
+    code: str
+    version: int
+    valid_from: date
+    name_zh: str
+    name_en: str
+    clause: str = Field(description="依据 / the clause it rests on")
+    basis: Basis
+    duty_counts_in_village: bool
+
+
+class CalendarRef(BaseModel):
+    """Where the working days of a statement come from."""
+
+    source: CalendarSource
+    working_days: int
+    provisional: bool = Field(
+        description="放假安排未公布，暂按周一至周五 / the year's notice is missing: Monday to Friday (edge 13)"
+    )
+
+
+class ResultOut(BaseModel):
+    """How a month stands, in a code and in words."""
+
+    code: ResultKind
+    zh: str
+    en: str
+
+
+class MissingOut(BaseModel):
+    """Days that were due and do not count, by reason."""
+
+    reason: DayReason
+    days: float
+    zh: str
+    en: str
+
+
+class CountersOut(BaseModel):
+    """The three counters (ruling 6), up to and including today."""
+
+    village: float = Field(description="驻村天数 / days in the village")
+    on_post: float = Field(description="在岗天数 / days on post")
+    allowance: float = Field(description="补助天数 / allowance days")
+
+
+class StatementOut(BaseModel):
+    """One person's month under one policy (月度在岗情况)."""
+
+    policy: PolicyRef
+    calendar: CalendarRef
+    as_of: date
+    result: ResultOut
+    due: float = Field(description="计算基数 / days due, n")
+    counted: float = Field(description="已计天数 / days counted, k")
+    need: float = Field(description="须驻村天数 / days needed")
+    need_text: str = Field(description="须驻村天数（显示） / the need as it is shown", examples=["20", "19½"])
+    percent: str | None = Field(
+        description="仅供显示，不用于判断 / for display only, never compared", examples=["66.67"]
+    )
+    away_at_most: float | None = Field(
+        description="还可离村天数，月份结束后为空 / null when the month is over"
+    )
+    tier: Tier | None
+    needs_review: bool
+    review: ReviewReason | None
+    no_data: bool = Field(
+        description="全月无任何记录，不等于缺勤 / no record at all: not the same as absent (edge 25)"
+    )
+    provisional: bool = Field(description="补传仍可改变结果 / late uploads may still change it (edge 24)")
+    provisional_until: date
+    unsure_days: list[date]
+    unfenced_days: list[date]
+    claimed_days: list[date]
+    outage_days: list[date]
+    conflict_days: list[date]
+    missing: list[MissingOut]
+
+
+class PersonRef(BaseModel):
+    """Whose month it is."""
+
+    id: UUID
+    number: str
+    name: str
+    unit_id: UUID | None
+    unit_name: str | None
+
+
+class VillageRef(BaseModel):
+    """The village of the last posted day, by the name it had in the month (edge 48)."""
+
+    code: str
+    name: str
+    town_name: str
+
+
+class MonthRowOut(BaseModel):
+    """One row of the list. Sending units see the counters; towns that do not own the statement their own days only."""
+
+    person: PersonRef
+    village: VillageRef
+    owned: bool = Field(
+        description="结果归本范围 / the statement belongs here; otherwise the counters are of the own days only (ruling 9)"
+    )
+    days_posted: float
+    counters: CountersOut | None = Field(
+        description="没有已发布的政策时为空 / null where no policy is published"
+    )
+    statement: StatementOut | None
+
+
+class RecordOut(BaseModel):
+    """A record that decided a day or touches it. It never carries a position (ruling 15)."""
+
+    kind: Literal["check-in"] = "check-in"
+    id: UUID
+    check_in_kind: Kind
+    event_at: datetime
+    received_at: datetime
+    verdict: str
+    standing: Standing
+    reason: str
+    zh: str
+    en: str
+    village_code: str | None
+    outside_work: bool
+    note: str | None
+    judged_again: bool = Field(description="曾重新认定 / judged again later; the newest judgement is shown")
+    withdrawn: bool
+    duplicate_of: UUID | None
+    decided: bool = Field(description="是否决定当日状态 / whether the day's state rests on it")
+
+
+class DayOut(BaseModel):
+    """One day: why it is what it is, what it gives to each counter, and its records."""
+
+    day: date
+    reasons: list[DayReason] = Field(
+        description="全天一个；上下午不同时两个 / one, or the morning's and the afternoon's"
+    )
+    zh: str
+    en: str
+    in_basis: bool
+    due: float
+    village: float
+    on_post: float
+    allowance: float
+    in_conflict: bool
+    records: list[RecordOut]
+
+
+class PersonMonthOut(BaseModel):
+    """A person's month with every day explained. `others` are the results under further policies (edge 11)."""
+
+    month: str
+    person: PersonRef
+    village: VillageRef | None = Field(description="未派驻时为空 / null when not posted in the month")
+    owned: bool
+    days_posted: float
+    counters: CountersOut | None
+    statement: StatementOut | None
+    others: list[StatementOut]
+    days: list[DayOut]

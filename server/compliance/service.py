@@ -1,0 +1,198 @@
+"""Judging months that were read: one person with every day explained, a page, or a whole province in one pass."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import orm
+
+from server import clock
+from server.compliance import queries, rules
+from server.compliance.queries import Asked, Key, PersonMonth, Reach
+from server.compliance.rules import KEPT, Judged
+from server.month import book as books
+from server.month.book import Book, Governing
+from server.month.district import RESULTS, REVIEWS, TIERS, DistrictMonth, statements_of_many
+from server.month.masks import FULL, Month
+from server.month.policy import Mode, governing, legal_day
+from server.month.rules import Facts, ResultKind
+
+CHUNK = 2_000
+"""Rows read at a time while a list is filtered by result."""
+
+
+def judged(book: Book, row: PersonMonth, month: Month, now: datetime) -> Judged | None:
+    """Judge a row by the policy that governs its village; None where none is published.
+
+    A row that the reader does not own is judged by the days that the reader reaches alone (ruling 9).
+    """
+    by = book.governing(village_of(row), month)
+    return None if by is None else _judged(by, book, row, month, now)
+
+
+def village_of(row: PersonMonth) -> str:
+    """Return the village whose policy judges the row: the owner's, or the own one for those who see their own days."""
+    return row.owner if row.owned or not row.reached else row.place
+
+
+def days_judged(row: PersonMonth) -> int:
+    """Return the mask of the days by which the row is judged."""
+    return row.posted if row.owned or not row.reached else row.reached
+
+
+def _judged(by: Governing, book: Book, row: PersonMonth, month: Month, now: datetime) -> Judged:
+    facts = rules.facts_of(days_judged(row), row.kept, by.policy)
+    return _of_facts(facts, by, book, month, now)
+
+
+def _of_facts(facts: Facts, by: Governing, book: Book, month: Month, now: datetime) -> Judged:
+    today = legal_day(now, by.policy)
+    return rules.judge(facts, book.calendar(month), policy_id=by.id, version=by.version, today=today)
+
+
+def judged_otherwise(book: Book, row: PersonMonth, month: Month, now: datetime) -> list[Judged]:
+    """Judge a row by the further policies that govern its village, by code (ruling 9, edge 11)."""
+    principal = book.governing(row.owner, month)
+    found = []
+    for version in governing(book.versions, row.owner, month):
+        by = Governing(book.ids[version.region_prefix, version.policy.code, version.version], version)
+        if principal is not None and by.id != principal.id:
+            found.append(_judged(by, book, row, month, now))
+    return found
+
+
+def not_posted(book: Book, region: str, month: Month, now: datetime) -> Judged | None:
+    """Judge the month of somebody whom nobody posted in it (edge 8), by the policy of the region they belong to."""
+    by = book.governing(region, month)
+    return None if by is None else _of_facts(Facts(), by, book, month, now)
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeMonth:
+    """The months of everybody in a scope. ``figures`` has one element a row; `policy_of` indexes `policies`.
+
+    A row without a policy has -1 there, and zeros in the figures.
+    """
+
+    month: Month
+    rows: list[PersonMonth]
+    policies: list[Governing]
+    policy_of: npt.NDArray[np.int32]
+    figures: DistrictMonth
+
+    def result(self, index: int) -> ResultKind | None:
+        """Return the result of a row; None without a policy."""
+        return None if self.policy_of[index] < 0 else RESULTS[self.figures.result[index]]
+
+
+def scope_month(
+    session: orm.Session,
+    reach: Reach,
+    month: Month,
+    asked: Asked | None = None,
+    *,
+    after: Key | None = None,
+    limit: int | None = None,
+) -> ScopeMonth:
+    """Judge everybody in a scope: one statement to the database, then arrays (60,000 people in a few seconds)."""
+    rows = queries.person_months(session, reach, month, asked or Asked(), after=after, limit=limit)
+    return judge_rows(books.load(session), rows, month, clock.now())
+
+
+def judge_rows(book: Book, rows: list[PersonMonth], month: Month, now: datetime) -> ScopeMonth:
+    """Judge rows that were read, policy by policy."""
+    policies: list[Governing] = []
+    index_of: dict[UUID, int] = {}
+    policy_of = np.full(len(rows), -1, dtype=np.int32)
+    for position, row in enumerate(rows):
+        by = book.governing(village_of(row), month)
+        if by is not None:
+            if by.id not in index_of:
+                index_of[by.id] = len(policies)
+                policies.append(by)
+            policy_of[position] = index_of[by.id]
+    masks = {name: _column([row.kept[name] for row in rows]) for name in KEPT}
+    masks["posted"] = _column([days_judged(row) for row in rows])
+    figures = _empty(len(rows))
+    for index, by in enumerate(policies):
+        chosen = np.flatnonzero(policy_of == index)
+        part = {name: mask[chosen] for name, mask in masks.items()}
+        if by.policy.mode is Mode.SPOT_CHECKS_ONLY:
+            part["presumed"] = np.full(len(chosen), FULL, dtype=np.int64)
+        made = statements_of_many(part, book.calendar(month), by.policy, today=legal_day(now, by.policy))
+        for each in fields(DistrictMonth):
+            getattr(figures, each.name)[chosen] = getattr(made, each.name)
+    return ScopeMonth(month, rows, policies, policy_of, figures)
+
+
+def _column(masks: Sequence[int]) -> npt.NDArray[np.int64]:
+    return np.array(masks, dtype=np.int64)
+
+
+_FLAGS = frozenset({"in_halves", "no_data"})
+_KINDS = frozenset({"result", "review", "tier"})
+
+
+def _empty(length: int) -> DistrictMonth:
+    """Return figures of zeros, to be filled policy by policy."""
+    kinds = {each.name: np.int8 if each.name in _KINDS else np.int64 for each in fields(DistrictMonth)}
+    return DistrictMonth(
+        **{name: np.zeros(length, dtype=np.bool_ if name in _FLAGS else kind) for name, kind in kinds.items()}  # type: ignore[arg-type]  # Each name has its kind of array.
+    )
+
+
+def page(
+    session: orm.Session,
+    reach: Reach,
+    month: Month,
+    asked: Asked,
+    *,
+    result: ResultKind | None,
+    after: Key | None,
+    limit: int,
+) -> list[PersonMonth]:
+    """Return up to `limit` rows of the list after a key, only those with a result if one is given.
+
+    Results are not stored, so a filtered list reads and judges `CHUNK` rows at a time until the page is full.
+    """
+    if result is None:
+        return queries.person_months(session, reach, month, asked, after=after, limit=limit)
+    found: list[PersonMonth] = []
+    while len(found) < limit:
+        scope = scope_month(session, reach, month, asked, after=after, limit=CHUNK)
+        found += [row for at, row in enumerate(scope.rows) if row.owned and scope.result(at) is result]
+        if len(scope.rows) < CHUNK:
+            break
+        after = queries.key_of(scope.rows[-1])
+    return found[:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A scope's month on one page."""
+
+    posted: int
+    results: dict[ResultKind, int]
+    tiers: dict[str, int]
+    needing_review: int
+    no_data: int
+    without_policy: int
+
+
+def summary(scope: ScopeMonth) -> Summary:
+    """Count a scope. Everybody listed is posted on some day of the month."""
+    judged_rows = scope.policy_of >= 0
+    results = Counter(RESULTS[kind] for kind in scope.figures.result[judged_rows])
+    tiers = Counter(TIERS[kind] for kind in scope.figures.tier[judged_rows])
+    return Summary(
+        posted=len(scope.rows),
+        results={kind: results[kind] for kind in ResultKind if results[kind]},
+        tiers={kind.value: tiers[kind] for kind in TIERS if kind is not None and tiers[kind]},
+        needing_review=int(np.count_nonzero(scope.figures.review[judged_rows] != REVIEWS.index(None))),
+        no_data=int(np.count_nonzero(scope.figures.no_data[judged_rows])),
+        without_policy=int(np.count_nonzero(~judged_rows)),
+    )
