@@ -136,6 +136,7 @@ _CHINESE = {
     "timezone_aware": "时刻须带时区",
     "date_from_datetime_parsing": "应为日期（YYYY-MM-DD）",
     "date_parsing": "应为日期（YYYY-MM-DD）",
+    "clock_unreadable": "手机时间不可用，请校准后重新签到",
 }
 
 

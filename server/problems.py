@@ -189,9 +189,6 @@ CALENDAR_REFUSED = Kind(
 NO_POLICY = Kind("no-policy", 409, "该月没有已发布的政策", "No published policy governs this month")
 
 # --- check-ins
-CHECKIN_CLOCK_UNREADABLE = Kind(
-    "clock-unreadable", 422, "手机时间超出可用范围", "The phone's clock is out of range"
-)
 WITHDRAWAL_TOO_LATE = Kind(
     "withdrawal-too-late", 409, "已超过可撤回的时间", "It is too late to withdraw this check-in"
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -41,7 +42,7 @@ def _loopback_only() -> Iterator[None]:
             raise AssertionError(f"a test tried to connect to {address}")
         real(self, address)
 
-    socket.socket.connect = connect  # type: ignore[method-assign]
+    socket.socket.connect = connect  # type: ignore[method-assign, assignment]
     yield
     socket.socket.connect = real  # type: ignore[method-assign]
 
@@ -143,7 +144,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def running_service(cloned: Cloned, var: Path, **overrides: object) -> Iterator[Service]:
+def running_service(cloned: Cloned, var: Path, **overrides: Any) -> Iterator[Service]:  # noqa: ANN401  Settings differ in type.
     """Serve the product on this database."""
     settings = replace(Settings(database_url=cloned.app_url, var=var, argon2_memory_kib=19_456), **overrides)
     app = create_app(settings)

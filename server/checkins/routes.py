@@ -103,7 +103,13 @@ def _incoming(checkin_id: UUID, given: CheckInIn, body: bytes, who: Who) -> Inco
         timing = rules.timing(given.captured_at, given.sent_at, received_at)
     except OverflowError as error:
         raise RequestValidationError(
-            [{"type": "clock_unreadable", "loc": ("body", "captured_at"), "msg": "the clock is out of range"}]
+            [
+                {
+                    "type": "clock_unreadable",
+                    "loc": ("body", "captured_at"),
+                    "msg": "the phone's clock cannot be right; set it and check in again",
+                }
+            ]
         ) from error
     return Incoming(
         person_id=_person(who),
