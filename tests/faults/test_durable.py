@@ -198,8 +198,8 @@ def test_the_intake_recovers_when_its_connection_is_killed(service: Service) -> 
     cadre = make_cadre(service, world)
     with service.as_(cadre.token) as client:
         assert client.put(f"/v1/check-ins/{ids.new_id()}", json=check_in(clock.now())).status_code == 201
-        with psycopg.connect(service.cloned.owner_url, autocommit=True) as owner:
-            owner.execute(
+        with psycopg.connect(service.cloned.app_url, autocommit=True) as own:
+            own.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
             )
         one, statuses = ids.new_id(), []
