@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from jwt import PyJWTError
 from jwt.algorithms import ECAlgorithm
 
 from server import clock
@@ -232,6 +233,8 @@ def _parse(path: Path) -> Key:
         if mode & 0o077 and ("d" in content or not curve):
             raise SettingsFault(f"{path} holds a secret key and others may read it. Run: chmod 600 {path}")
         half = ECAlgorithm(ECAlgorithm.SHA256).from_jwk(content) if curve else None
+        if half is not None and not isinstance(half.curve, ec.SECP256R1):
+            raise SettingsFault(f"The key in {path} is not on the curve P-256.")
         private = half if isinstance(half, ec.EllipticCurvePrivateKey) else None
         secret = None if curve else base64.urlsafe_b64decode(content["k"] + "==")
         if secret is not None and len(secret) < 32:  # noqa: PLR2004  256 bits, RFC 7518 section 3.2.
@@ -246,5 +249,5 @@ def _parse(path: Path) -> Key:
             private=private,
             secret=secret,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, PyJWTError) as error:
         raise SettingsFault(f"The key file {path} cannot be read ({type(error).__name__}).") from error
