@@ -1,7 +1,8 @@
 """What goes over the wire about boundary imports. The command line checks its options with the same schemas."""
 
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, model_validator
@@ -9,6 +10,9 @@ from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, m
 from geo.faults import Severity
 from geo.zones import ZoneKind
 from server.places import rules
+from server.places.hooks import Effect
+from server.places.models import BoundaryImport
+from server.places.plans import Plan, Step
 from server.places.rules import ImportState, Source
 from server.places.schemas import In, Out, RegionCode, RegionPrefix
 
@@ -163,6 +167,12 @@ class ImportOut(Out):
     decision_note: str | None
     outcome: dict[str, Any] | None
 
+    @classmethod
+    def of(cls, row: BoundaryImport) -> Self:
+        """Show a stored import."""
+        own = {name: getattr(row, name) for name in cls.model_fields if name != "sha256"}
+        return cls(**own, sha256=row.sha256.hex())
+
 
 class FindingOut(Out):
     """What was found at some features, or (none named) in the file as a whole."""
@@ -218,6 +228,21 @@ class StepOut(Out):
         description="将被取代的、更晚生效的版本数 / versions valid from a later day that this one replaces"
     )
 
+    @classmethod
+    def of(cls, step: Step, overlap_share: float | None) -> Self:
+        """Show one step of a plan."""
+        return cls(
+            zone_id=None if step.new_zone else step.change.zone_id,
+            kind=step.change.kind,
+            region_code=step.change.region_code,
+            reference=step.reference,
+            name=step.change.name,
+            area_before_m2=step.before.area_m2 if step.before else None,
+            area_after_m2=step.area_m2,
+            overlap_share=overlap_share,
+            replaces_later=step.replaces_later,
+        )
+
 
 class EffectOut(Out):
     """How many stored check-ins, of how many people, would be judged differently."""
@@ -235,3 +260,19 @@ class DryRunOut(Out):
     unchanged: int
     refused: list[RefusedOut]
     effect: EffectOut | None = Field(description="无法得知时为空 / null when it cannot be told")
+
+    @classmethod
+    def of(cls, plan: Plan, overlaps: Mapping[UUID, float], effect: Effect | None) -> Self:
+        """Show a plan."""
+
+        def shown(steps: Iterable[Step]) -> list[StepOut]:
+            return [StepOut.of(step, overlaps.get(step.change.version_id)) for step in steps]
+
+        return cls(
+            new=shown(plan.new),
+            changed=shown(plan.changed),
+            ended=shown(plan.ended),
+            unchanged=plan.unchanged,
+            refused=[RefusedOut.model_validate(one) for one in plan.refused],
+            effect=None if effect is None else EffectOut.model_validate(effect),
+        )

@@ -79,6 +79,20 @@ def match(
     return meant, [*findings, *_repeated(meant)]
 
 
+def place(meant: Meant, *, regions: Mapping[str, Known]) -> tuple[Meant, list[Finding]]:
+    """Return what one zone that a person described means: its region must be known, a village's a village."""
+    region = regions.get(meant.region_code or "")
+    misplaced = region is not None and meant.kind is ZoneKind.VILLAGE and region.kind not in _OF_VILLAGES
+    if region is None or misplaced:
+        zh = f"区划表中没有代码为 {meant.region_code} 的{'村或社区' if misplaced else '区划'}。"
+        en = f"The register has no {'village' if misplaced else 'region'} {meant.region_code}."
+        found = replace(_error("region-unknown", zh, en), features=(meant.index,))
+        return replace(meant, region_code=None), [found]
+    if meant.kind is ZoneKind.VILLAGE:
+        meant = replace(meant, reference=region.code)
+    return meant, []
+
+
 def _error(code: str, zh: str, en: str) -> Finding:
     return Finding(code=code, severity=Severity.ERROR, zh=zh, en=en)
 

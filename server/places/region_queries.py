@@ -5,6 +5,7 @@ from datetime import date
 
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.dialects import postgresql
 
 from server import problems
 from server.access import Role, Who
@@ -116,7 +117,7 @@ def names_on(session: orm.Session, codes: Collection[str], day: date) -> dict[st
     query = (
         sa.select(RegionVersion.code, RegionVersion.name)
         .where(RegionVersion.code == sa.func.any(list(codes)))
-        .distinct(RegionVersion.code)
+        .ext(postgresql.distinct_on(RegionVersion.code))
         .order_by(
             RegionVersion.code,
             started.desc(),
