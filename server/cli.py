@@ -4,7 +4,9 @@ import click
 
 from server import serving
 from server.auth import commands as auth
+from server.compliance import commands as compliance
 from server.month import commands as month
+from server.roster import commands as roster
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,5 +19,7 @@ main.add_command(auth.account)
 main.add_command(auth.keys)
 main.add_command(month.policy)
 main.add_command(month.calendar)
-for command in (serving.serve, serving.migrate_command, serving.health, serving.db, serving.openapi):
+main.add_command(compliance.month_group)
+main.add_command(roster.roster)
+for command in (serving.serve, serving.migrate_command, serving.scheduler, serving.health, serving.db, serving.openapi):
     main.add_command(command)

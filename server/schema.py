@@ -4,10 +4,10 @@ import importlib
 import pkgutil
 
 import server
-from server import audit, db, state
+from server import audit, db, jobs, state
 
 METADATA = db.Base.metadata
-OWN = (audit.AuditEntry, state.StateVersion)  # The tables that belong to no room.
+OWN = (audit.AuditEntry, jobs.JobRun, state.StateVersion)  # The tables that belong to no room.
 
 
 def load() -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import uvicorn
 
 from server import cluster, documents, migrate, runtime
+from server import scheduler as clockwork
 from server import settings as settings_module
 from server.cluster import ClusterError
 from server.settings import SettingsFault
@@ -101,6 +102,15 @@ def health(port: int | None) -> None:
             click.echo(answer.read().decode())
     except (urllib.error.URLError, TimeoutError, OSError) as error:
         raise click.ClickException(f"not ready: {error}") from error
+
+
+@click.command()
+@plainly
+def scheduler() -> None:
+    """Run the scheduled jobs until told to stop; several at once are safe."""
+    with runtime.ready(settings_module.load(), say) as settings:
+        say("zaicun scheduler runs")
+        clockwork.serve(settings)
 
 
 @click.group()

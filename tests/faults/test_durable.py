@@ -200,7 +200,7 @@ def test_the_intake_recovers_when_its_connection_is_killed(service: Service) -> 
         assert client.put(f"/v1/check-ins/{ids.new_id()}", json=check_in(clock.now())).status_code == 201
         with psycopg.connect(service.cloned.app_url, autocommit=True) as own:
             own.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid() AND datname = current_database()"
             )
         one, statuses = ids.new_id(), []
         for _ in range(5):

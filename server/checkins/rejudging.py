@@ -1,0 +1,280 @@
+"""Judging stored check-ins again, after the roster or a boundary was corrected (ruling 10, edge 46).
+
+Nothing that was judged is altered: a different verdict is a new row beside the old one, the newest speaks, and the
+person sees both. A check-in whose coordinates have faded cannot be judged again and is counted as such.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import shapely
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from geo.verdict import Verdict, VerdictKind
+from geo.zones import EXCLUDED_KINDS
+from server import clock
+from server.checkins import judging, service, storing
+from server.checkins.judging import Views
+from server.checkins.models import CheckIn, CheckInPosition, Judgement
+from server.checkins.record import StoredPosition, from_row
+from server.month import book
+from server.month.models import PersonMonth
+from server.places.atlas import SHAPES_SQL, VERSIONS_SQL, Atlas, Register, Stored
+from server.places.hooks import Effect, ZoneChange
+
+BATCH = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One check-in that is judged differently now."""
+
+    person_id: UUID
+    checkin_id: UUID
+    day: date
+    before: str
+    after: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What judging again found."""
+
+    changes: list[Change]
+    judged: int = 0
+    faded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    checkin: CheckIn
+    position: CheckInPosition | None
+    newest: Judgement | None
+
+    @property
+    def verdict(self) -> str:
+        return (self.newest or self.checkin).verdict
+
+
+def views_of(session: orm.Session, changes: Sequence[ZoneChange] = ()) -> Views:
+    """Read what judging knows, as if `changes` were published already."""
+    rows: list[Sequence[Any]] = [tuple(row) for row in _driver(session, VERSIONS_SQL, ())]
+    rows += [_as_row(change) for change in changes]
+    successors = {row[0]: (row[1], row[2]) for row in _driver(session, storing.SUCCESSORS, ())}
+    return Views(register=Register(rows), book=book.load(session), successors=successors)
+
+
+def _as_row(change: ZoneChange) -> Sequence[Any]:
+    box = change.shape.bounds if change.shape is not None and change.kind in EXCLUDED_KINDS else (None,) * 4
+    return (
+        change.version_id,
+        change.zone_id,
+        str(change.kind),
+        change.region_code,
+        change.valid_from,
+        change.valid_until,
+        change.shape is None,
+        *box,
+    )
+
+
+def judge_again(
+    session: orm.Session,
+    condition: sa.ColumnElement[bool],
+    *,
+    cause: str,
+    write: bool,
+    changes: Sequence[ZoneChange] = (),
+) -> Outcome:
+    """Judge the check-ins of a condition by what is known now; with `write`, keep what differs and recount its days."""
+    views = views_of(session, changes)
+    atlas = Atlas()
+    drawn = {
+        c.version_id: Stored(str(c.kind), c.name, shapely.to_wkb(c.shape), c.accuracy_m)
+        for c in changes
+        if c.shape
+    }
+    outcome = Outcome([])
+    after: tuple[UUID, UUID] | None = None
+    while rows := _batch(session, condition, after):
+        after = (rows[-1].checkin.person_id, rows[-1].checkin.id)
+        judged = _judge(session, rows, views, atlas, drawn)
+        outcome.judged += len(rows)
+        outcome.faded += sum(row.position is None and row.checkin.commitment is not None for row in rows)
+        found = [
+            (row, question, verdict) for row, question, verdict in judged if _differs(row, question, verdict)
+        ]
+        outcome.changes += [
+            Change(row.checkin.person_id, row.checkin.id, row.checkin.day, row.verdict, verdict.kind)
+            for row, _, verdict in found
+        ]
+        if write and found:
+            _write(session, found, cause)
+    return outcome
+
+
+def _differs(row: _Row, question: judging.Question, verdict: Verdict) -> bool:
+    matched = question.matched(verdict)
+    speaks = row.newest or row.checkin
+    return (verdict.kind, matched and matched.id) != (speaks.verdict, speaks.posting_id)
+
+
+def _batch(
+    session: orm.Session, condition: sa.ColumnElement[bool], after: tuple[UUID, UUID] | None
+) -> Sequence[_Row]:
+    newest = orm.aliased(
+        Judgement,
+        sa.select(Judgement)
+        .where(Judgement.person_id == CheckIn.person_id, Judgement.checkin_id == CheckIn.id)
+        .order_by(Judgement.seq.desc())
+        .limit(1)
+        .correlate(CheckIn)
+        .lateral("newest"),
+    )
+    query = (
+        sa.select(CheckIn, CheckInPosition, newest)
+        .outerjoin(
+            CheckInPosition,
+            sa.and_(CheckInPosition.person_id == CheckIn.person_id, CheckInPosition.checkin_id == CheckIn.id),
+        )
+        .outerjoin(newest, sa.true())
+        .where(condition)
+        .order_by(CheckIn.person_id, CheckIn.id)
+        .limit(BATCH)
+    )
+    if after is not None:
+        query = query.where(sa.tuple_(CheckIn.person_id, CheckIn.id) > sa.tuple_(*map(sa.literal, after)))
+    return [_Row(row[0], row[1], row[2]) for row in session.execute(query)]
+
+
+def _judge(
+    session: orm.Session, rows: Sequence[_Row], views: Views, atlas: Atlas, drawn: Mapping[UUID, Stored]
+) -> list[tuple[_Row, judging.Question, Verdict]]:
+    judgeable = [row for row in rows if row.position is not None or row.checkin.commitment is None]
+    people = sorted({row.checkin.person_id for row in judgeable})
+    days = [row.checkin.day for row in judgeable] or [clock.now().date()]
+    span = (people, max(days) + timedelta(days=3), min(days) - timedelta(days=3))
+    postings = storing.postings_by_person(_driver(session, storing.POSTINGS, span))
+    asked = []
+    for row in judgeable:
+        fix = (
+            judging.fix_again(from_row(vars(row.checkin)), _position(row.position)) if row.position else None
+        )
+        asked.append(judging.ask(row.checkin.event_at, fix, postings.get(row.checkin.person_id, ()), views))
+    missing = atlas.missing({q.assigned for q in asked}, {q.excluded for q in asked if q.excluded})
+    if missing:
+        shapes = {
+            row[0]: Stored(row[1], row[2], bytes(row[3]), row[4])
+            for row in _driver(session, SHAPES_SQL, {"ids": missing})
+        }
+        atlas.put({version: shapes.get(version) or drawn[version] for version in missing})
+    judged = [(row, q, judging.decide(q, atlas)) for row, q in zip(judgeable, asked, strict=True)]
+    atlas.trim()
+    return judged
+
+
+def _position(position: CheckInPosition) -> StoredPosition:
+    return StoredPosition(
+        salt=position.salt,
+        lon_e7=position.lon_e7,
+        lat_e7=position.lat_e7,
+        wgs_lon_e7=position.wgs_lon_e7,
+        wgs_lat_e7=position.wgs_lat_e7,
+        altitude_cm=position.altitude_cm,
+        speed_cmps=position.speed_cmps,
+        decimals=position.decimals,
+    )
+
+
+def _write(session: orm.Session, found: Sequence[tuple[_Row, judging.Question, Verdict]], cause: str) -> None:
+    now = clock.now()
+    for row, question, verdict in found:
+        matched = question.matched(verdict)
+        age = row.checkin.received_at - row.checkin.event_at
+        session.add(
+            Judgement(
+                person_id=row.checkin.person_id,
+                checkin_id=row.checkin.id,
+                at=now,
+                cause=cause,
+                verdict=verdict.kind,
+                reason=verdict.reason,
+                standing=judging.standing_of(verdict, age=age, policy=question.policy),
+                band=verdict.band,
+                margin_m=verdict.margin_m,
+                p_inside=verdict.p,
+                p_zone=verdict.p_zone,
+                posting_id=matched.id if matched else None,
+                village_code=matched.village_code if matched else None,
+                zone_name=verdict.zone_name if verdict.kind is VerdictKind.TOWN else None,
+                versions=list(verdict.versions) or None,
+            )
+        )
+    session.flush()
+    recount(session, {(row.checkin.person_id, row.checkin.day) for row, _, _ in found})
+
+
+def recount(session: orm.Session, days: Iterable[tuple[UUID, date]]) -> None:
+    """Compute the bits of these days again, month by month, in the order in which the intake locks."""
+    by_month: dict[tuple[UUID, date], set[date]] = {}
+    for person_id, day in days:
+        by_month.setdefault((person_id, day.replace(day=1)), set()).add(day)
+    for (person_id, month), dates in sorted(by_month.items()):
+        empty = sa.dialects.postgresql.insert(PersonMonth).values(
+            person_id=person_id, month=month, sure=0, unsure=0, unfenced=0, outside=0, claimed=0
+        )
+        session.execute(empty.on_conflict_do_nothing())
+        held = session.scalars(
+            sa.select(PersonMonth)
+            .where(PersonMonth.person_id == person_id, PersonMonth.month == month)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        ).one()
+        for day in sorted(dates):
+            service.recount_day(session, held, day)
+        session.flush()
+
+
+def _driver(session: orm.Session, statement: str, parameters: Any) -> Sequence[Sequence[Any]]:  # noqa: ANN401  psycopg takes a tuple or a dict.
+    return [tuple(row) for row in session.connection().exec_driver_sql(statement, parameters)]
+
+
+class Judgements:
+    """What this room gives to places and roster (places.hooks.Judgements, roster.hooks)."""
+
+    def would_change(self, session: orm.Session, changes: Sequence[ZoneChange]) -> Effect:
+        """Judge the stored check-ins that the changes touch, and count; nothing is written."""
+        if not changes:
+            return Effect(check_ins=0, people=0)
+        since = min(change.valid_from for change in changes)
+        outcome = judge_again(
+            session, CheckIn.event_at >= since, cause="boundary", write=False, changes=changes
+        )
+        return Effect(check_ins=len(outcome.changes), people=len({c.person_id for c in outcome.changes}))
+
+    def boundaries_published(self, session: orm.Session, changes: Sequence[ZoneChange]) -> None:
+        """Leave what was judged as it is: judging again is a decision of its own (`zaicun check-ins judge-again`)."""
+
+    def region_followed(self, session: orm.Session, codes: Sequence[str], from_day: date) -> None:
+        """Judge again what was checked in since the day in merged villages: their postings are elsewhere now."""
+        condition = sa.and_(CheckIn.village_code.in_(codes), CheckIn.day >= from_day)
+        judge_again(session, condition, cause="roster", write=True)
+
+    def postings_changed(
+        self, session: orm.Session, person_id: UUID, from_day: date, until_day: date | None
+    ) -> None:
+        """Judge a person's check-ins of these days again, because the roster said something else before (ruling 10)."""
+        session.flush()
+        condition = sa.and_(CheckIn.person_id == person_id, CheckIn.day >= from_day - timedelta(days=1))
+        if until_day is not None:
+            condition = sa.and_(condition, CheckIn.day <= until_day + timedelta(days=1))
+        judge_again(session, condition, cause="roster", write=True)
+
+
+def since(moment: datetime, region: str) -> sa.ColumnElement[bool]:
+    """Return the condition for judging a region's check-ins again from an instant on."""
+    return sa.and_(CheckIn.event_at >= moment, CheckIn.village_code.startswith(region, autoescape=True))
