@@ -1,0 +1,251 @@
+"""Months for tests, written directly: people, postings, check-ins with what follows from them, policies."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from conftest import Service
+from factories_auth import make_account, token_for
+from sqlalchemy import orm
+
+from geo.verdict import Reason
+from server import ids, state
+from server.access import Role
+from server.checkins.models import CheckIn, Judgement, Withdrawal
+from server.month.models import CalendarYear, PersonMonth, PolicyRow
+from server.places.models import Region, RegionVersion
+from server.places.rules import RegionKind
+from server.roster.models import Person, Posting, Unit
+from server.roster.rules import EndReason, PostingRole
+
+BEIJING = ZoneInfo("Asia/Shanghai")
+LONG_AGO = datetime(2020, 1, 1, tzinfo=BEIJING)
+CHOSEN = {"basis": "calendar", "duty_counts_in_village": True}
+TOWN, OTHER_TOWN = "500116101", "500116102"
+VILLAGE, NEXT_VILLAGE, FAR_VILLAGE = "500116101201", "500116101202", "500116102201"
+
+EVIDENCE: dict[str, tuple[str, str, str]] = {
+    "sure": ("inside", "counted", Reason.IN_VILLAGE),
+    "unsure": ("unsure", "provisional", Reason.NEAR_VILLAGE_BORDER),
+    "unfenced": ("no_fence", "provisional", Reason.NO_BOUNDARY),
+    "outside": ("outside", "not-counted", Reason.OUT_OF_VILLAGE),
+    "claimed": ("unusable", "claimed", Reason.NO_FIX),
+}
+"""For each kept mask a check-in that sets it: verdict, standing, reason."""
+
+
+def make_regions(session: orm.Session) -> None:
+    """Insert a district with two towns and three villages."""
+    for code, name, kind, parent in (
+        ("500116000000", "江津区", RegionKind.DISTRICT, None),
+        (f"{TOWN}000", "几江街道", RegionKind.TOWN, "500116000000"),
+        (f"{OTHER_TOWN}000", "德感街道", RegionKind.TOWN, "500116000000"),
+        (VILLAGE, "大同村", RegionKind.VILLAGE, f"{TOWN}000"),
+        (NEXT_VILLAGE, "金泉村", RegionKind.VILLAGE, f"{TOWN}000"),
+        (FAR_VILLAGE, "长冲村", RegionKind.VILLAGE, f"{OTHER_TOWN}000"),
+    ):
+        session.add(Region(code=code, name=name, kind=kind, parent_code=parent, valid_from=LONG_AGO.date()))
+        session.flush()
+        session.add(
+            RegionVersion(code=code, name=name, kind=kind, from_day=LONG_AGO.date(), recorded_at=LONG_AGO)
+        )
+    session.flush()
+
+
+def make_policy(
+    session: orm.Session,
+    *,
+    region: str = "500116",
+    valid_from: date = date(2020, 1, 1),
+    version: int = 1,
+    published: bool = True,
+    by: str = "someone",
+    **document: Any,  # noqa: ANN401  Whatever a policy document holds.
+) -> UUID:
+    """Insert a policy, published unless told otherwise."""
+    whole = {**CHOSEN, **document}
+    row = PolicyRow(
+        id=uuid4(),
+        region_prefix=region,
+        code=whole.get("code", "two-thirds"),
+        version=version,
+        valid_from=valid_from,
+        document=whole,
+        reason="试",
+        created_at=LONG_AGO,
+        created_by=by,
+        published_at=LONG_AGO if published else None,
+        published_by="another" if published else None,
+    )
+    session.add(row)
+    session.flush()
+    state.bump(session, "policies")
+    return row.id
+
+
+def make_calendar(session: orm.Session, year: int, days: Mapping[date, str]) -> None:
+    """Insert an imported calendar: day to "working" or "holiday"."""
+    session.add(
+        CalendarYear(
+            year=year,
+            source="试",
+            sha256=b"",
+            days={day.isoformat(): [kind, ""] for day, kind in days.items()},
+            imported_at=LONG_AGO,
+            imported_by="someone",
+        )
+    )
+    session.flush()
+
+
+def make_unit(session: orm.Session) -> UUID:
+    """Insert a sending unit."""
+    unit = Unit(id=uuid4(), name=f"区某局 {uuid4().hex[:8]}")
+    session.add(unit)
+    session.flush()
+    return unit.id
+
+
+def make_person(
+    session: orm.Session, *, name: str = "张三", number: str | None = None, unit: UUID | None = None
+) -> UUID:
+    """Insert somebody."""
+    person = Person(
+        id=ids.new_id(), number=number or uuid4().hex[:12], name=name, unit_id=unit, kept_by="500116"
+    )
+    session.add(person)
+    session.flush()
+    return person.id
+
+
+def post(
+    session: orm.Session,
+    person: UUID,
+    village: str = VILLAGE,
+    from_day: date = date(2021, 9, 1),
+    until_day: date | None = None,
+) -> UUID:
+    """Post somebody to a village; `until_day` is inclusive."""
+    posting = Posting(
+        id=uuid4(),
+        person_id=person,
+        village_code=village,
+        role=PostingRole.MEMBER,
+        from_day=from_day,
+        until_day=until_day,
+        end_reason=None if until_day is None else EndReason.TRANSFERRED,
+    )
+    session.add(posting)
+    session.flush()
+    return posting.id
+
+
+def make_check_in(
+    session: orm.Session,
+    person: UUID,
+    day: date,
+    evidence: str = "sure",
+    *,
+    at: str = "09:00",
+    village: str | None = VILLAGE,
+    note: str | None = None,
+) -> UUID:
+    """Insert a check-in that says `evidence` of its day, without touching the month's masks."""
+    verdict, standing, reason = EVIDENCE[evidence]
+    moment = datetime.combine(day, datetime.strptime(at, "%H:%M").time(), BEIJING)  # noqa: DTZ007  Zone given beside.
+    made = CheckIn(
+        person_id=person,
+        id=ids.new_id(moment),
+        received_at=moment + timedelta(seconds=2),
+        event_at=moment,
+        captured_at=moment,
+        sent_at=moment + timedelta(seconds=1),
+        day=day,
+        utc_offset_min=480,
+        kind="day",
+        verdict=verdict,
+        reason=reason,
+        standing=standing,
+        outside_work=False,
+        note=note,
+        village_code=village,
+        content_hash=b"",
+    )
+    session.add(made)
+    session.flush()
+    return made.id
+
+
+def judge_again(session: orm.Session, person: UUID, check_in: UUID, evidence: str) -> None:
+    """Insert a later judgement, without touching the month's masks."""
+    verdict, standing, reason = EVIDENCE[evidence]
+    session.add(
+        Judgement(
+            person_id=person,
+            checkin_id=check_in,
+            at=LONG_AGO,
+            cause="boundary",
+            verdict=verdict,
+            reason=reason,
+            standing=standing,
+        )
+    )
+    session.flush()
+
+
+def withdraw(session: orm.Session, person: UUID, check_in: UUID) -> None:
+    """Insert a withdrawal, without touching the month's masks."""
+    session.add(Withdrawal(person_id=person, checkin_id=check_in, at=LONG_AGO, reason="误签"))
+    session.flush()
+
+
+def keep_masks(
+    session: orm.Session, person: UUID, month: date, evidence: Mapping[str, Iterable[int]]
+) -> None:
+    """Keep the masks of a month, written naively: for each sort of evidence the days of the month."""
+    masks = {name: sum(3 << (2 * (day - 1)) for day in set(evidence.get(name, ()))) for name in EVIDENCE}
+    session.add(PersonMonth(person_id=person, month=month, **masks))
+    session.flush()
+
+
+def live(session: orm.Session, person: UUID, month: date, evidence: Mapping[str, Iterable[int]]) -> None:
+    """Insert a month's check-ins and its masks, as the intake would leave them."""
+    days = {name: sorted(set(numbers)) for name, numbers in evidence.items()}
+    for name, numbers in days.items():
+        for number in numbers:
+            make_check_in(session, person, month.replace(day=number), name)
+    keep_masks(session, person, month, days)
+
+
+def enter(
+    service: Service,
+    role: Role,
+    *,
+    region: str = "500116",
+    person: UUID | None = None,
+    unit: UUID | None = None,
+    login: str | None = None,
+) -> str:
+    """Make an account with one grant and return a real token of it."""
+    with service.database.write() as session:
+        account = make_account(
+            session,
+            role=role,
+            region="" if role in {Role.UNIT, Role.ADMIN} else region,
+            person=person,
+            unit=unit,
+            login=login,
+            valid_from=LONG_AGO,
+        )
+    return token_for(service, account)
+
+
+def states(service: Service) -> dict[str, int]:
+    """Return the counters of what workers keep in memory."""
+    with service.database.read() as session:
+        return {
+            row[0]: row[1] for row in session.execute(sa.text("SELECT name, version FROM state_versions"))
+        }
