@@ -1,0 +1,56 @@
+"""The other end of `geo.sandbox`: takes its bounds upon itself, reads a message, works, answers, ends."""
+
+import contextlib
+import resource
+import sys
+from typing import Any
+
+from geo.faults import UnreadableFileError, unreadable
+from geo.sandbox import Message, pack, unpack
+
+_LIBRARIES_BYTES = 256 * 2**20  # Address space of code and tables, which is not memory used.
+
+
+def main(arguments: list[str]) -> None:
+    """Run the task named by the arguments: task, memory in bytes, processor time in seconds."""
+    task, memory_bytes, cpu_s = arguments[0], int(arguments[1]), int(arguments[2])
+    _bind(memory_bytes, cpu_s)
+    try:
+        answer = pack(*_work(task, *unpack(sys.stdin.buffer.read())))
+    except UnreadableFileError as error:
+        answer = pack({"refused": error.fault.to_dict()}, [])
+    except MemoryError:
+        answer = pack({"refused": unreadable("too-much-memory").fault.to_dict()}, [])
+    sys.stdout.buffer.write(answer)
+    sys.stdout.buffer.flush()
+
+
+def _bind(memory_bytes: int, cpu_s: int) -> None:
+    """Take the bounds: memory, processor time, and no file written at all."""
+    bounds = [
+        (resource.RLIMIT_DATA, memory_bytes, memory_bytes),
+        (resource.RLIMIT_AS, memory_bytes + _LIBRARIES_BYTES, memory_bytes + _LIBRARIES_BYTES),
+        (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_CORE, 0, 0),
+    ]
+    for what, soft, hard in bounds:
+        _, present = resource.getrlimit(what)
+        top = hard if present == resource.RLIM_INFINITY else min(hard, present)
+        # A bound that is already tighter stays; lifting it is not allowed anyway.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(what, (min(soft, top), top))
+
+
+def _work(task: str, document: dict[str, Any], blobs: list[bytes]) -> Message:
+    return _TASKS[task](document, blobs)
+
+
+def _read(document: dict[str, Any], blobs: list[bytes]) -> Message:
+    # Imported only now: the bounds hold while the libraries load, and each task loads only its own.
+    from geo.boundaries import answer_read  # noqa: PLC0415
+
+    return answer_read(document, blobs)
+
+
+_TASKS = {"read": _read}
