@@ -1,0 +1,1 @@
+"""The demonstration: a district, its people, a past month."""
