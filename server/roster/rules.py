@@ -57,6 +57,32 @@ class Term:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """A posting as it stands at one version: what the history keeps before and after a change."""
+
+    village_code: str
+    role: PostingRole
+    from_day: date
+    until_day: date | None = None
+    end_reason: EndReason | None = None
+
+    @property
+    def term(self) -> Term:
+        """Return the part that decides about days."""
+        return Term(self.village_code, self.from_day, self.until_day)
+
+    def body(self) -> dict[str, str | None]:
+        """Return the state as JSON: days as ISO 8601 dates."""
+        return {
+            "village_code": self.village_code,
+            "role": self.role,
+            "from_day": self.from_day.isoformat(),
+            "until_day": self.until_day.isoformat() if self.until_day else None,
+            "end_reason": self.end_reason,
+        }
+
+
 def void_until(from_day: date) -> date:
     """Return the last day of a posting that never was: the day before its first, an empty range."""
     return from_day - timedelta(days=1)
