@@ -89,7 +89,7 @@ def import_file(
         scope = import_service.scope_of(who, given.region, settings)
         draft = import_service.file_draft(given, scope, data, who)
         before = import_service.stored_before(session, who, draft)
-        around = import_service.surroundings(session, scope, draft.valid_from)
+        around = import_service.surroundings(session, draft)
     if before is not None:
         return _answer(before, response, made=False)
     inspection = inspecting.inspect_file(data, draft, around)
@@ -105,7 +105,7 @@ def import_circle(
         scope = import_service.scope_of(who, given.region_code, settings)
         draft = import_service.circle_draft(given, scope, who)
         before = import_service.stored_before(session, who, draft)
-        around = import_service.surroundings(session, scope, draft.valid_from)
+        around = import_service.surroundings(session, draft)
     if before is not None:
         return _answer(before, response, made=False)
     return _kept(db, who, draft, inspecting.inspect_circle(given, around), response)

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -70,15 +69,15 @@ def scope_of(who: Who | None, region: str | None, settings: Settings) -> str:
     return region
 
 
-def surroundings(session: orm.Session, scope: str, valid_from: datetime) -> Surroundings:
-    """Return what a file about this region is checked against."""
-    regions = import_queries.known_regions(session, scope)
-    gone = region_queries.followed(session, list(regions), rules.today(valid_from))
+def surroundings(session: orm.Session, draft: BoundaryImport) -> Surroundings:
+    """Return what an import is checked against."""
+    regions = import_queries.known_regions(session, draft.region)
+    gone = region_queries.followed(session, list(regions), rules.today(draft.valid_from))
     return Surroundings(
-        scope=scope,
+        scope=draft.region,
         regions=regions,
         followed={code: now for code, now in gone.items() if now != code},
-        district=import_queries.outline(session, scope),
+        district=import_queries.outline(session, draft.region),
     )
 
 
@@ -293,6 +292,7 @@ def publish(
     if row.state == ImportState.PUBLISHED and row.decided_by == (who.account_id if who else None):
         return row, False
     row = _open(session, who, import_id, match)
+    _refuse_out_of_the_districts_reach(who, row)
     if two_persons and (who is None or row.imported_by is None or row.imported_by == who.account_id):
         raise Problem(
             problems.SECOND_PERSON_REQUIRED,
@@ -321,11 +321,18 @@ def reject(
 ) -> BoundaryImport:
     """Put an import aside for good, with the reason."""
     row = _open(session, who, import_id, match)
+    _refuse_out_of_the_districts_reach(who, row)
     _decide(row, who, ImportState.REJECTED)
     row.decision_note = note
     audit.record(session, who, "boundary:reject", ("boundary-import", import_id), region=row.region)
     session.flush()
     return row
+
+
+def _refuse_out_of_the_districts_reach(who: Who | None, row: BoundaryImport) -> None:
+    """Raise not-found unless the caller decides here as a district officer, not as a town's, who only brings in."""
+    if who is not None and not who.reaches(row.region, Role.DISTRICT):
+        raise Problem(problems.NOT_FOUND)
 
 
 def _decide(row: BoundaryImport, who: Who | None, state: ImportState) -> None:

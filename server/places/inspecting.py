@@ -59,13 +59,7 @@ def inspect_file(data: bytes, draft: BoundaryImport, around: Surroundings) -> In
             file = read(data, draft, around.district)
             return _inspected(file, draft, around)
     except UnreadableFileError as error:
-        fault = error.fault
-        raise Problem(
-            problems.FILE_UNREADABLE,
-            zh=fault.zh,
-            en=fault.en,
-            errors=[FieldFault("file", fault.code, fault.zh, fault.en)],
-        ) from error
+        raise _unreadable(error.fault) from error
 
 
 def read(data: bytes, draft: BoundaryImport, district: BaseGeometry | None) -> BoundaryFile:
@@ -87,6 +81,34 @@ def read(data: bytes, draft: BoundaryImport, district: BaseGeometry | None) -> B
         encoding=options.get("encoding"),
         layer=options.get("layer"),
         district=district,
+    )
+
+
+def read_outline(data: bytes, filename: str) -> MultiPolygon:
+    """Return the outline of a district from a file with one area. Raises file-unreadable, also for several areas."""
+    try:
+        with _alone():
+            file = boundaries.read(data, filename)
+    except UnreadableFileError as error:
+        raise _unreadable(error.fault) from error
+    shapes = [_whole(each.geometry) for each in file.features]
+    if len(shapes) == 1 and shapes[0] is not None:
+        return shapes[0]
+    zh, en = "区县轮廓应为恰好一个有效的面。", "The outline of a district is exactly one valid area."
+    raise Problem(
+        problems.FILE_UNREADABLE,
+        zh=zh,
+        en=en,
+        errors=[FieldFault("file", each.code, each.zh, each.en) for each in file.faults[:100]],
+    )
+
+
+def _unreadable(fault: Fault) -> Problem:
+    return Problem(
+        problems.FILE_UNREADABLE,
+        zh=fault.zh,
+        en=fault.en,
+        errors=[FieldFault("file", fault.code, fault.zh, fault.en)],
     )
 
 
