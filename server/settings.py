@@ -6,8 +6,9 @@ start with a sentence that names it (security.md M5).
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 
 class SettingsFault(Exception):
@@ -135,3 +136,10 @@ def _check(settings: Settings) -> None:
             f"ZAICUN_HOST={settings.host} would serve without TLS to others. Put a TLS proxy in front and say so "
             "with ZAICUN_BEHIND_PROXY=yes, or bind to 127.0.0.1."
         )
+
+
+def replaced(settings: Settings, **changes: Any) -> Settings:  # noqa: ANN401  Settings differ in type.
+    """Return settings with changes, checked anew. Raises SettingsFault."""
+    changed = replace(settings, **changes)
+    _check(changed)
+    return changed

@@ -19,7 +19,7 @@ from fastapi import FastAPI
 
 from server import clock as clock_module
 from server import cluster as cluster_module
-from server import migrate, schema
+from server import migrate
 from server.app import create_app
 from server.cluster import Cluster
 from server.db import Database
@@ -76,11 +76,7 @@ def template(cluster: Cluster) -> Iterator[str]:
     """A database with the whole schema, made by the migrations as an operator would run them."""
     name = f"zt_template_{uuid4().hex[:8]}"
     cluster.create_database(name)
-    engine = migrate.owner_engine(cluster.dsn(cluster_module.OWNER_ROLE, name))  # TEMPORARY until 0001 exists
-    with engine.connect() as connection:
-        schema.METADATA.create_all(connection)
-        migrate.grant(connection, cluster_module.APP_ROLE)
-        connection.commit()
+    migrate.upgrade(cluster.dsn(cluster_module.OWNER_ROLE, name), cluster_module.APP_ROLE)
     yield name
     cluster.drop_database(name)
 

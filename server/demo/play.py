@@ -1,0 +1,287 @@
+"""The demonstration from beginning to end: a district is set up, a past month is lived, and the month is told."""
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from zaicun_phone import Phone
+
+from server import cluster, migrate
+from server.access import Role
+from server.auth import service as auth
+from server.cluster import APP_ROLE, OWNER_ROLE
+from server.db import Database
+from server.demo.district import DISTRICT, District
+from server.demo.lives import Life, Tap, lives
+from server.demo.office import Json, Office, appoint, enrol, publish_boundaries, publish_policy
+from server.demo.stage import Stage, raised
+from server.settings import Settings
+
+BEIJING = ZoneInfo("Asia/Shanghai")
+DATABASE = "zaicun_demo"
+HANDS = 16
+NAMED = ("500116101", "500116115")  # Two towns whose officers get an account.
+
+
+@dataclass
+class Outcome:
+    """What the phones were answered."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    sendings: int = 0
+    replays: int = 0
+    refused: int = 0
+
+
+@dataclass
+class Player:
+    """One virtual phone and the life it is carried through."""
+
+    life: Life
+    phone: Phone
+    stage: Stage
+    password: str
+    waiting_since: date | None = None
+
+    def live(self, day: date, hour: int, outcome: Outcome) -> None:
+        """Do what this person's phone does in this hour of this day."""
+        for tap in self.life.taps:
+            if tap.day == day and tap.minute // 60 == hour:
+                self.phone.tap(tap.position, no_position=tap.no_position)
+                self.waiting_since = self.waiting_since or day
+                if (day - self.waiting_since).days + 1 >= self.life.sync_every:
+                    self.send(tap, outcome)
+
+    def send(self, tap: Tap | None, outcome: Outcome) -> None:
+        """Send what waits; some phones send everything several times."""
+        waiting = [entry for entry in self.phone.queue if entry["answer"] is None]
+        for answer in self.phone.flush():
+            outcome.sendings += 1
+            outcome.refused += not answer.stored
+            outcome.verdicts[str(answer.body.get("verdict") or answer.body.get("code"))] += 1
+        self.waiting_since = None
+        for _ in range((tap.times_sent if tap else 1) - 1):
+            for entry in waiting:
+                entry["answer"] = None
+            again = self.phone.flush()
+            outcome.sendings += len(again)
+            outcome.replays += sum(answer.replayed for answer in again)
+
+
+@contextmanager
+def fresh_database(settings: Settings, say: Callable[[str], None]) -> Iterator[Settings]:
+    """Yield settings with an empty, migrated database of the demonstration's own cluster."""
+    with cluster.ensure(settings.var, say=say) as running:
+        running.drop_database(DATABASE)
+        running.create_database(DATABASE)
+        owner = running.dsn(OWNER_ROLE, DATABASE)
+        migrate.upgrade(owner, APP_ROLE)
+        yield replace(settings, database_url=running.dsn(APP_ROLE, DATABASE), owner_database_url=owner)
+
+
+def play(settings: Settings, month: date, people: int, console: Console, *, once: bool) -> None:
+    """Run the demonstration; without `once` it keeps serving until interrupted."""
+    begun = time.monotonic()
+    last = (month + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+    district = District(people=people, month=month)
+
+    def say(line: str) -> None:
+        console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/dim]  {line}", highlight=False)
+
+    say(
+        f"[bold]在村演示[/bold]：江津区 {len(district.people)} 名驻村干部（虚构），{month:%Y 年 %-m 月}；边界为合成示意，非真实村界"
+    )
+    with fresh_database(replace(settings, var=settings.var / "demo"), say) as given, raised(given) as stage:
+        stage.set(datetime.combine(month - timedelta(days=1), datetime.min.time(), BEIJING).replace(hour=9))
+        offices = _offices(given, stage)
+        publish_boundaries(offices["甲"], offices["乙"], district, say)
+        publish_policy(offices["甲"], offices["乙"], month)
+        codes = enrol(offices["甲"], district)
+        say(f"花名册已导入，{len(codes)} 个账号已建，激活条已生成")
+        players = _players(stage, district, codes, month, last)
+        say(f"{len(players)} 部虚拟手机已激活")
+        outcome = _live(players, stage, last, console)
+        say(
+            f"共发送 {outcome.sendings} 次，其中重复 {outcome.replays} 次（只计一次），被拒 {outcome.refused} 次"
+        )
+        say("判定：" + "，".join(f"{name} {number}" for name, number in outcome.verdicts.most_common()))
+        stage.set(datetime.combine(last + timedelta(days=1), datetime.min.time(), BEIJING).replace(hour=9))
+        _tell(offices["甲"], players, month, console)
+        stage.real_time()
+        say(f"[bold]完成[/bold]，用时 {time.monotonic() - begun:.0f} 秒")
+        _logins(stage, offices, players, console)
+        if not once:
+            console.print("正在服务，按 Ctrl+C 结束 / serving, press Ctrl+C to stop")
+            while True:
+                time.sleep(3600)
+
+
+def _offices(settings: Settings, stage: Stage) -> dict[str, Office]:
+    database = Database(settings.database_url, pool_size=1)
+    with database.write() as session:
+        made = auth.first_administrator(session, "admin", "系统管理员")
+        login, code = made.account.login, made.code
+    database.close()
+    admin = Office(stage.url, login).activate(code)
+    found = {"管理员": admin}
+    for key, name in (("甲", "区委组织部 甲"), ("乙", "区委组织部 乙")):
+        found[key] = appoint(
+            admin,
+            stage.url,
+            login=f"district-{'a' if key == '甲' else 'b'}",
+            name=name,
+            role=Role.DISTRICT,
+            region=DISTRICT,
+        )
+    for town in NAMED:
+        found[f"镇 {town}"] = appoint(
+            found["甲"], stage.url, login=f"town-{town}", name="镇党委专人", role=Role.TOWN, region=town
+        )
+    return found
+
+
+def _players(
+    stage: Stage, district: District, codes: dict[str, str], month: date, last: date
+) -> list[Player]:
+    shared = httpx.Client(base_url=stage.url, timeout=60, limits=httpx.Limits(max_connections=HANDS))
+
+    def player(life: Life) -> Player | None:
+        login = life.person.number.lower()
+        if not life.taps or login not in codes:
+            return None
+        phone = Phone(
+            stage.url,
+            clock=lambda: stage.now() + life.clock_off,
+            client=shared,
+            label="zaicun-phone/1.0 (demo)",
+        )
+        password = secrets.token_urlsafe(9)
+        phone.activate(login, codes[login], password)
+        return Player(life, phone, stage, password)
+
+    with ThreadPoolExecutor(HANDS) as pool:
+        return [p for p in pool.map(player, lives(district, month, last)) if p]
+
+
+def _live(players: list[Player], stage: Stage, last: date, console: Console) -> Outcome:
+    """Live the month hour by hour; in each hour all the phones act at once."""
+    outcome = Outcome()
+    due: dict[tuple[date, int], list[Player]] = {}
+    for each in players:
+        for tap in each.life.taps:
+            due.setdefault((tap.day, tap.minute // 60), []).append(each)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with ThreadPoolExecutor(HANDS) as pool, Progress(*columns, console=console) as progress:
+        task = progress.add_task("签到", total=sum(len(p.life.taps) for p in players))
+        for (day, hour), acting in sorted(due.items()):
+            stage.set(datetime.combine(day, datetime.min.time(), BEIJING) + timedelta(hours=hour, minutes=30))
+            list(pool.map(lambda each, day=day, hour=hour: each.live(day, hour, outcome), acting))
+            progress.update(task, advance=len(acting), description=f"签到 {day}")
+        stage.set(datetime.combine(last, datetime.min.time(), BEIJING) + timedelta(hours=23, minutes=40))
+        list(pool.map(lambda each: each.send(None, outcome), [p for p in players if p.phone.waiting()]))
+    return outcome
+
+
+def _tell(office: Office, players: list[Player], month: date, console: Console) -> None:
+    office.log_in()
+    rows = office.all_of(f"/v1/months/{month:%Y-%m}", region=DISTRICT)
+    below = [row for row in rows if _result(row) == "below"]
+    console.print(
+        f"\n[bold]{month:%Y 年 %-m 月} 不足三分之二者 {len(below)} 人（按区划和姓名排列，不排名）[/bold]",
+        highlight=False,
+    )
+    for row in below:
+        words = row["statement"]["result"]
+        console.print(
+            f"  {row['village']['code']} {row['village']['name']}  {row['person']['name']}（{row['person']['number']}）  {words['zh']}",
+            highlight=False,
+        )
+    _one_person(below, players, month, console)
+    _summary(rows, month, console)
+
+
+def _result(row: Json) -> str:
+    return row["statement"]["result"]["code"] if row["statement"] else "no-policy"
+
+
+def _one_person(below: list[Json], players: list[Player], month: date, console: Console) -> None:
+    """Show what one of those below sees on the phone: each day with its reason."""
+    numbers = {row["person"]["number"] for row in below}
+    chosen = next(
+        (p for p in players if p.life.person.number in numbers and p.life.habit.name == "IN_TOWN"), None
+    )
+    if chosen is None:
+        return
+    mine = chosen.phone.month(f"{month:%Y-%m}")
+    console.print(
+        f"\n[bold]本人看到的（{chosen.life.person.name}，{chosen.life.person.village.name}）[/bold]",
+        highlight=False,
+    )
+    for day in mine["days"][:12]:
+        console.print(f"  {day['day']}  {day['zh']}", highlight=False)
+    console.print("  …")
+
+
+def _summary(rows: list[Json], month: date, console: Console) -> None:
+    results = Counter(_result(row) for row in rows)
+    stated = [row["statement"] for row in rows if row["statement"]]
+    words = {
+        "met": "达到",
+        "below": "不足",
+        "too-short": "派驻天数过少，不作判断",
+        "not-posted": "未派驻",
+        "running": "进行中",
+        "no-policy": "无政策",
+    }
+    console.print(f"\n[bold]一页小结：{month:%Y 年 %-m 月}，江津区（合成示意）[/bold]", highlight=False)
+    console.print(
+        f"  派驻人数 {len(rows)}；" + "；".join(f"{words[k]} {n}" for k, n in results.most_common()),
+        highlight=False,
+    )
+    console.print(
+        f"  全月无记录 {sum(s['no_data'] for s in stated)}（手机或账号可能有问题，不等于缺勤）；"
+        f"待核实 {sum(s['needs_review'] for s in stated)}；有申报待证实 {sum(bool(s['claimed_days']) for s in stated)}",
+        highlight=False,
+    )
+    if stated:
+        first = stated[0]
+        console.print(
+            f"  政策：{first['policy']['name_zh']}（{first['policy']['clause']}）；自然日，因公外出计入；须驻村 {first['need_text']} 天起算按派驻天数",
+            highlight=False,
+        )
+
+
+def _logins(stage: Stage, offices: dict[str, Office], players: list[Player], console: Console) -> None:
+    console.print(f"\n[bold]地址[/bold] {stage.url}   接口说明 {stage.url}/openapi.json", highlight=False)
+    for key, office in offices.items():
+        console.print(f"  {key:<14} {office.login:<18} {office.password}", highlight=False)
+    for each in players[:3]:
+        console.print(
+            f"  干部 {each.life.person.name:<8} {each.life.person.number.lower():<18} {each.password}",
+            highlight=False,
+        )
+    sample = players[0]
+    console.print(
+        f"  试一试：bin/zaicun phone --server {stage.url} --login {sample.life.person.number.lower()} --password {sample.password} month {stage.now():%Y-%m}",
+        highlight=False,
+    )
+
+
+def past_month(today: date) -> date:
+    """Return the first day of the month before."""
+    return (today.replace(day=1) - timedelta(days=1)).replace(day=1)
+
+
+def demo_folder(settings: Settings) -> Path:
+    """Return where the demonstration keeps its database."""
+    return settings.var / "demo"

@@ -1,0 +1,86 @@
+"""The demonstration's server: the product itself in a process of its own, with a clock that can be moved.
+
+The clock is the one thing that is not real, so that a past month can be played through the real API. It exists here
+only: no setting of the product moves a clock.
+"""
+
+import contextlib
+import multiprocessing
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from multiprocessing.sharedctypes import Synchronized
+
+import httpx
+import uvicorn
+
+from server import clock
+from server.app import create_app
+from server.settings import Settings
+
+START_WITHIN_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A running server and the hands of its clock."""
+
+    url: str
+    offset: "Synchronized[float]"
+
+    def now(self) -> datetime:
+        """Return the stage's present instant."""
+        return datetime.now(UTC) + timedelta(seconds=self.offset.value)
+
+    def set(self, at: datetime) -> None:
+        """Move the clock of the server and of everybody who asks this stage."""
+        self.offset.value = (at - datetime.now(UTC)).total_seconds()
+
+    def real_time(self) -> None:
+        """Return to the real time."""
+        self.offset.value = 0.0
+
+
+def _serve(settings: Settings, offset: "Synchronized[float]") -> None:
+    clock.use(lambda: clock.system() + timedelta(seconds=offset.value))
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.run(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+
+
+@contextlib.contextmanager
+def raised(settings: Settings) -> Iterator[Stage]:
+    """Run the server until the block ends. Raises OSError when the port is taken or it does not start."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((settings.host, settings.port))
+    context = multiprocessing.get_context("spawn")
+    offset = context.Value("d", 0.0)
+    process = context.Process(target=_serve, args=(settings, offset), daemon=True)
+    process.start()
+    url = f"http://{settings.host}:{settings.port}"
+    try:
+        _wait(url, process)
+        yield Stage(url, offset)
+    finally:
+        process.terminate()
+        process.join(15)
+
+
+def _wait(url: str, process: multiprocessing.process.BaseProcess) -> None:
+    deadline = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < deadline and process.is_alive():
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/readyz", timeout=5).status_code == httpx.codes.OK:
+                return
+        time.sleep(0.1)
+    raise OSError(f"the server at {url} did not start")
