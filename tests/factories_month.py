@@ -14,9 +14,10 @@ from sqlalchemy import orm
 from geo.verdict import Reason
 from server import ids, state
 from server.access import Role
+from server.auth.models import Account
 from server.checkins.models import CheckIn, Judgement, Withdrawal
 from server.month.models import CalendarYear, PersonMonth, PolicyRow
-from server.places.models import Region, RegionVersion
+from server.places.models import Region, RegionSuccessor, RegionVersion
 from server.places.rules import RegionKind
 from server.roster.models import Person, Posting, Unit
 from server.roster.rules import EndReason, PostingRole
@@ -35,6 +36,9 @@ EVIDENCE: dict[str, tuple[str, str, str]] = {
     "claimed": ("unusable", "claimed", Reason.NO_FIX),
 }
 """For each kept mask a check-in that sets it: verdict, standing, reason."""
+
+SILENT = {"not_posted": ("not_posted", "not-counted", Reason.NOT_POSTED)}
+"""Check-ins that set no mask."""
 
 
 def make_regions(session: orm.Session) -> None:
@@ -101,6 +105,25 @@ def make_calendar(session: orm.Session, year: int, days: Mapping[date, str]) -> 
     session.flush()
 
 
+def make_village(session: orm.Session, code: str, name: str = "村") -> str:
+    """Insert one more village, with its name."""
+    session.add(Region(code=code, name=name, kind=RegionKind.VILLAGE, valid_from=LONG_AGO.date()))
+    session.flush()
+    session.add(
+        RegionVersion(
+            code=code, name=name, kind=RegionKind.VILLAGE, from_day=LONG_AGO.date(), recorded_at=LONG_AGO
+        )
+    )
+    session.flush()
+    return code
+
+
+def follow(session: orm.Session, old: str, new: str, day: date) -> None:
+    """Let one village follow another from a day on."""
+    session.add(RegionSuccessor(from_code=old, to_code=new, from_day=day))
+    session.flush()
+
+
 def make_unit(session: orm.Session) -> UUID:
     """Insert a sending unit."""
     unit = Unit(id=uuid4(), name=f"区某局 {uuid4().hex[:8]}")
@@ -154,7 +177,7 @@ def make_check_in(
     note: str | None = None,
 ) -> UUID:
     """Insert a check-in that says `evidence` of its day, without touching the month's masks."""
-    verdict, standing, reason = EVIDENCE[evidence]
+    verdict, standing, reason = {**EVIDENCE, **SILENT}[evidence]
     moment = datetime.combine(day, datetime.strptime(at, "%H:%M").time(), BEIJING)  # noqa: DTZ007  Zone given beside.
     made = CheckIn(
         person_id=person,
@@ -175,13 +198,12 @@ def make_check_in(
         content_hash=b"",
     )
     session.add(made)
-    session.flush()
     return made.id
 
 
 def judge_again(session: orm.Session, person: UUID, check_in: UUID, evidence: str) -> None:
     """Insert a later judgement, without touching the month's masks."""
-    verdict, standing, reason = EVIDENCE[evidence]
+    verdict, standing, reason = {**EVIDENCE, **SILENT}[evidence]
     session.add(
         Judgement(
             person_id=person,
@@ -229,9 +251,12 @@ def enter(
     unit: UUID | None = None,
     login: str | None = None,
 ) -> str:
-    """Make an account with one grant and return a real token of it."""
+    """Return a real token of a person's account, or of a new one with one grant."""
     with service.database.write() as session:
-        account = make_account(
+        known = None
+        if person is not None:
+            known = session.scalar(sa.select(Account).where(Account.person_id == person))
+        account = known or make_account(
             session,
             role=role,
             region="" if role in {Role.UNIT, Role.ADMIN} else region,
