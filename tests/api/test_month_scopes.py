@@ -60,11 +60,16 @@ def settle(service: Service, name: str, village: str, unit: UUID, evidence: Evid
     return person
 
 
-@pytest.fixture(scope="module")
-def people(service: Service) -> People:
+@pytest.fixture(scope="module", autouse=True)
+def _district(service: Service) -> None:
     with service.database.write() as session:
         make_regions(session)
         make_policy(session)
+
+
+@pytest.fixture(scope="module")
+def people(service: Service) -> People:
+    with service.database.write() as session:
         unit, other = make_unit(session), make_unit(session)
         moved = make_person(session, name="周迁", unit=other)
         post(session, moved, VILLAGE, date(2026, 1, 1), date(2026, 4, 15))
