@@ -24,6 +24,7 @@ class Serving(Protocol):
 DISTRICT = "500116"
 TOWN = "500116101"
 OTHER_TOWN = "500116102"
+VILLAGE, OTHER_VILLAGE = f"{TOWN}201", f"{OTHER_TOWN}201"
 
 
 def make_account(
