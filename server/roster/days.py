@@ -64,10 +64,15 @@ WITH RECURSIVE month AS (
     SELECT *, (1::bigint << (2 * extract(day FROM high)::int)) - (1::bigint << (2 * extract(day FROM low)::int - 2)) AS mask,
         %(scope)s::text[] IS NULL OR code ^@ ANY (%(scope)s::text[]) AS in_scope
     FROM spans
+), ended AS (
+    SELECT DISTINCT ON (person_id) person_id, high, code
+    FROM masked ORDER BY person_id, high DESC, from_day DESC, id DESC
+), summed AS (
+    SELECT person_id, bit_or(mask) AS posted, bit_or(mask) FILTER (WHERE in_scope) AS posted_in_scope
+    FROM masked GROUP BY person_id HAVING bool_or(in_scope)
 )
-SELECT person_id, bit_or(mask) AS posted, coalesce(bit_or(mask) FILTER (WHERE in_scope), 0) AS posted_in_scope,
-    max(high) AS last_day, (array_agg(code ORDER BY high DESC, from_day DESC, id DESC))[1] AS last_village
-FROM masked GROUP BY person_id HAVING bool_or(in_scope) ORDER BY person_id
+SELECT person_id, summed.posted, summed.posted_in_scope, ended.high AS last_day, ended.code AS last_village
+FROM summed JOIN ended USING (person_id) ORDER BY person_id
 """
 """The posted days of a month, one row a person; see :func:`posted_days`."""
 
@@ -137,7 +142,4 @@ def posted_days(
         "scope": None if scope is None else list(scope),
     }
     rows = session.connection().exec_driver_sql(POSTED_DAYS, given)
-    return [
-        PostedMonth(row.person_id, row.posted, row.posted_in_scope, row.last_day, row.last_village)
-        for row in rows
-    ]
+    return [PostedMonth(*row) for row in rows]

@@ -182,7 +182,10 @@ def _write(session: orm.Session, who: Who | None, outcome: Outcome, import_id: U
     _write_said(session, made, import_id)
     session.execute(sa.text("SET CONSTRAINTS postings_no_overlap_excl IMMEDIATE"))
     audit.record(session, who, "roster:import", ("roster_import", import_id), **counts)
+    newcomers = {person.id for person in made.people}
     for write in made.writes:
+        if write.person_id in newcomers:
+            continue  # Who was unknown until now has sent nothing that could be judged again.
         before = write.before.term if write.before else None
         hooks.tell(session, write.person_id, days_changed(before, write.after.term))
 

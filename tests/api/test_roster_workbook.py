@@ -107,35 +107,34 @@ def test_numbers_in_cells_are_read_as_the_digits_they_show(world: World) -> None
     assert first(world, "000088")["postings"][0]["village_code"] == HOME
 
 
-@pytest.mark.parametrize(
-    ("value", "day"),
-    [
-        (date(2021, 9, 10), "2021-09-10"),
-        (datetime(2021, 9, 10, 8, 30), "2021-09-10"),  # noqa: DTZ001  Cells have no time zone.
-        (44449, "2021-09-10"),
-        (20210910, "2021-09-10"),
-        (2021.9, "2021-09-01"),
-        ("2021.1", "2021-01-01"),
-        ("2021.10", "2021-10-01"),
-        ("2021-09-10 00:00:00", "2021-09-10"),
-        ("２０２１年９月１０日", "2021-09-10"),
-    ],
-)
-def test_days_in_cells_are_read_in_the_forms_people_use(world: World, value: object, day: str) -> None:
-    staff = number()
-    imported(world, xlsx(row(staff, 任职时间=value)))
-    assert first(world, staff)["postings"][0]["from_day"] == day
+FORMS = [
+    (date(2021, 9, 10), "2021-09-10"),
+    (datetime(2021, 9, 10, 8, 30), "2021-09-10"),  # noqa: DTZ001  Cells have no time zone.
+    (44449, "2021-09-10"),
+    (20210910, "2021-09-10"),
+    (2021.9, "2021-09-01"),
+    ("2021.1", "2021-01-01"),
+    ("2021.10", "2021-10-01"),
+    ("2021-09-10 00:00:00", "2021-09-10"),
+    ("２０２１年９月１０日", "2021-09-10"),
+]
+
+
+def test_days_in_cells_are_read_in_the_forms_people_use(world: World) -> None:
+    told = [(number(), value, day) for value, day in FORMS]
+    imported(world, xlsx(*(row(staff, 任职时间=value) for staff, value, _ in told)))
+    for staff, value, day in told:
+        assert first(world, staff)["postings"][0]["from_day"] == day, value
 
 
 def test_a_number_that_may_be_january_or_october_is_asked_back(world: World) -> None:
     assert faults(world, xlsx(row(任职时间=2021.1))) == [(2, "from", "january-or-october")]
 
 
-@pytest.mark.parametrize("still", ["至今", "在任", "—", "无", "present"])
-def test_an_end_that_has_not_come_is_open(world: World, still: str) -> None:
-    staff = number()
-    imported(world, xlsx(row(staff, 离任时间=still)))
-    assert first(world, staff)["postings"][0]["until_day"] is None
+def test_an_end_that_has_not_come_is_open(world: World) -> None:
+    told = {number(): still for still in ("至今", "在任", "—", "无", "present")}
+    imported(world, xlsx(*(row(staff, 离任时间=still) for staff, still in told.items())))
+    assert {first(world, staff)["postings"][0]["until_day"] for staff in told} == {None}
 
 
 def test_a_formula_counts_by_its_stored_result_and_not_without(world: World) -> None:
