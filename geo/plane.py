@@ -31,8 +31,7 @@ class Plane:
 
     def point(self, lon: float, lat: float) -> tuple[float, float]:
         """Give one position's metres east and north of the centre. WGS-84 degrees, finite."""
-        # The short way round the globe: a fix from the other side of the date line is far away, not 340 degrees wide.
-        east = math.radians(math.remainder(lon - self.lon, 360.0))
+        east = math.radians(lon - self.lon)
         north = math.radians(lat - self.lat)
         phi = math.radians(lat)
         sine, cosine = math.sin(phi), math.cos(phi)
