@@ -106,9 +106,10 @@ def follow(*, from_code: str, to_code: str, from_day: datetime, login: str | Non
 @_named("--by")
 def outline(*, code: str, file: Path, login: str | None) -> None:
     """Keep the outline of a district (a file with one feature), for checking boundary files against."""
-    shape = inspecting.read_outline(file.read_bytes(), file.name)
-    with terminal.opened() as (database, _), database.write() as session:
-        import_service.record_outline(session, _who(session, login), code, shape, file.name)
+    with terminal.opened() as (database, _):
+        shape = inspecting.read_outline(file.read_bytes(), file.name)
+        with database.write() as session:
+            import_service.record_outline(session, _who(session, login), code, shape, file.name)
     click.echo(f"{code}: {file.name}")
 
 
@@ -130,6 +131,7 @@ def boundaries() -> None:
 @click.option("--columns", help="Such as code=XZQDM,name=XZQMC.")
 @click.option("--encoding", help="Such as gb18030.")
 @click.option("--layer", help="One of several layers.")
+@click.option("--caption", help="A line that the picture must bear, such as 合成示意.")
 @click.option("--whole", is_flag=True, help="The file is all there is: zones that it lacks end.")
 @_named("--by")
 def import_file(*, file: Path, login: str | None, **options: str | float | bool | None) -> None:

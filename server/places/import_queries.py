@@ -5,13 +5,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import shapely
 import sqlalchemy as sa
 from geoalchemy2.shape import to_shape
+from shapely import MultiPolygon
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import orm
 
+from geo.quality import PublishedZone
 from server import db, problems
 from server.access import Role, Who
+from server.places import queries
 from server.places.matching import Known
 from server.places.models import (
     BoundaryAcceptance,
@@ -110,3 +114,25 @@ def outline(session: orm.Session, scope: str) -> BaseGeometry | None:
     )
     shape = session.scalars(query).one_or_none()
     return None if shape is None else to_shape(shape)
+
+
+def neighbours(session: orm.Session, scope: str, at: datetime) -> list[PublishedZone]:
+    """Return the zones in force in the district that the prefix lies in, with their shapes, to compare a file with."""
+    rows = queries.zones_in_force(session, at, regions=(scope[:_DISTRICT_DIGITS],))
+    shapes = queries.shapes(session, [row.version_id for row in rows])
+    return [
+        PublishedZone(
+            code=row.reference,
+            name=row.name,
+            geometry=_area(shapes[row.version_id].wkb),
+            kind=row.kind,
+        )
+        for row in rows
+    ]
+
+
+def _area(wkb: bytes) -> MultiPolygon:
+    shape = shapely.from_wkb(wkb)
+    if not isinstance(shape, MultiPolygon):
+        raise TypeError(f"a stored zone is a {shape.geom_type}")
+    return shape

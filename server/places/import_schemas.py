@@ -109,6 +109,7 @@ class FileImportIn(Validity):
     columns: Words | None = Field(None, examples=["code=XZQDM,name=XZQMC"])
     encoding: Words | None = Field(None, examples=["gb18030"])
     layer: Words | None = None
+    caption: Words | None = Field(None, description="须写在图上的话 / a line that the picture must bear")
     whole: bool = Field(
         False, description="文件即该范围全部，缺者终止 / the file is all there is: zones that it lacks end"
     )
@@ -182,7 +183,7 @@ class FindingOut(Out):
     zh: str
     en: str
     features: list[int]
-    repaired: bool = Field(description="可接受修复方案 / settled by accepting the proposed repair")
+    mendable: bool = Field(description="接受修复方案即可解决 / settled by accepting the proposed repair")
 
 
 class AcceptedIn(In):

@@ -14,7 +14,15 @@ from sqlalchemy import orm
 
 from server import audit, clock, db, problems
 from server.access import Role, Who
-from server.places import import_queries, preconditions, publishing, queries, region_queries, rules
+from server.places import (
+    import_queries,
+    preconditions,
+    publishing,
+    queries,
+    region_queries,
+    region_service,
+    rules,
+)
 from server.places.import_queries import IMPORTERS
 from server.places.import_schemas import AcceptedIn, CircleIn, EndingIn, FileImportIn
 from server.places.inspection import Inspection, Surroundings
@@ -78,12 +86,13 @@ def surroundings(session: orm.Session, draft: BoundaryImport) -> Surroundings:
         regions=regions,
         followed={code: now for code, now in gone.items() if now != code},
         district=import_queries.outline(session, draft.region),
+        neighbours=import_queries.neighbours(session, draft.region, draft.valid_from),
     )
 
 
 def file_draft(given: FileImportIn, scope: str, data: bytes, who: Who | None) -> BoundaryImport:
     """Return the row of a file that came, not stored yet."""
-    names = ("crs", "swapped", "to_wgs84", "columns", "encoding", "layer", "whole")
+    names = ("crs", "swapped", "to_wgs84", "columns", "encoding", "layer", "caption", "whole")
     options = {name: value for name in names if (value := getattr(given, name)) not in {None, False}}
     return BoundaryImport(
         **_common(given, scope, who),
@@ -344,19 +353,26 @@ def _decide(row: BoundaryImport, who: Who | None, state: ImportState) -> None:
 
 def record_outline(
     session: orm.Session, who: Who | None, code: str, shape: MultiPolygon, filename: str
-) -> RegionOutline:
-    """Keep the outline of a district that boundary files are checked against from now on."""
+) -> bool:
+    """Keep the outline of a district that boundary files are checked against from now on.
+
+    Returns whether it differs from the one before; the same one again is not recorded twice.
+    """
     region = region_queries.region(session, code)
-    if who is not None and not who.reaches(code, Role.DISTRICT, Role.ADMIN):
+    if who is not None and not who.reaches(code, *region_service.IMPORTERS):
         raise Problem(problems.NOT_FOUND)
-    row = RegionOutline(
-        code=region.code,
-        shape=from_shape(shape, srid=4326),
-        filename=filename,
-        recorded_at=clock.now(),
-        recorded_by=who.account_id if who else None,
+    before = import_queries.outline(session, code)
+    if before is not None and publishing.digest(before) == publishing.digest(shape):
+        return False
+    session.add(
+        RegionOutline(
+            code=region.code,
+            shape=from_shape(shape, srid=4326),
+            filename=filename,
+            recorded_at=clock.now(),
+            recorded_by=who.account_id if who else None,
+        )
     )
-    session.add(row)
     audit.record(session, who, "region:outline", ("region", code), filename=filename)
     session.flush()
-    return row
+    return True

@@ -5,8 +5,9 @@ one file at a time in each worker.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from shapely import MultiPolygon, Polygon
@@ -23,9 +24,15 @@ from geo.boundaries import (
     Feature,
     UnreadableFileError,
 )
+from geo.fault_texts import GEOMETRY_FAULTS
+from geo.faults import Severity
+from geo.finding_texts import TEXTS
+from geo.picture import draw
+from geo.quality import QualityReport, quality_report
+from geo.quality_messages import bounded_report
 from geo.zones import ZoneKind, circle
 from server import problems
-from server.places import matching
+from server.places import matching, rules
 from server.places.import_schemas import CircleIn, columns_of, parameters_of
 from server.places.inspection import Inspection, Seen, Surroundings
 from server.places.matching import Meant, Said
@@ -114,9 +121,19 @@ def _unreadable(fault: Fault) -> Problem:
 
 def _inspected(file: BoundaryFile, draft: BoundaryImport, around: Surroundings) -> Inspection:
     kind = None if draft.kind is None else ZoneKind(draft.kind)
+    if kind is not None:
+        # What the importer said of features that do not say it themselves holds for the report too.
+        said_so = [
+            each if each.kind_as_read else replace(each, kind=kind.value, kind_as_read=kind.value)
+            for each in file.features
+        ]
+        file = replace(file, features=tuple(said_so))
     said = [Said(each.index, each.code, each.name, each.kind, each.town_code) for each in file.features]
     meant, findings = matching.match(said, kind=kind, scope=around.scope, regions=around.regions)
-    return _reported(file, meant, findings + matching.succeeded(meant, around.followed))
+    findings += matching.succeeded(meant, around.followed)
+    quality = bounded_report(file, district=around.district, neighbours=around.neighbours)
+    picture = draw(file, quality, district=around.district, caption=draft.options.get("caption"))
+    return _reported(file, quality, meant, findings, picture)
 
 
 def inspect_circle(given: CircleIn, around: Surroundings) -> Inspection:
@@ -150,32 +167,77 @@ def inspect_circle(given: CircleIn, around: Surroundings) -> Inspection:
         crs=CrsReport(how="given", epsg=4326, name="WGS 84", swapped=False),
         encoding=EncodingReport(used=None, how="given", declared=None, preview=given.name),
     )
-    with _alone():
-        return _reported(file, [meant], findings + matching.succeeded([meant], around.followed))
+    own = findings + matching.succeeded([meant], around.followed)
+    quality = quality_report(file, district=around.district, neighbours=around.neighbours)
+    return _reported(file, quality, [meant], own, draw(file, quality, district=around.district))
 
 
-def _reported(file: BoundaryFile, meant: Sequence[Meant], own: Sequence[Finding]) -> Inspection:
-    found = [*(_finding(fault) for fault in file.faults), *own]
+def _reported(
+    file: BoundaryFile, quality: QualityReport, meant: Sequence[Meant], own: Sequence[Finding], svg: str
+) -> Inspection:
+    repairs = {repair.feature: _whole(repair.geometry) for repair in quality.repairs}
+    findings = [*_all_of(file, quality, repairs.keys()), *own]
+    plain = quality.to_dict()
     return Inspection(
         features=[
-            Seen(one, _whole(feature.geometry), None)
+            Seen(one, _whole(feature.geometry), repairs.get(feature.index))
             for one, feature in zip(meant, file.features, strict=True)
         ],
-        findings=found,
-        report={},
-        text_zh=_lines(found, meant, "zh"),
-        text_en=_lines(found, meant, "en"),
-        svg="",
+        findings=findings,
+        report={name: plain[name] for name in ("filename", "format", "crs", "encoding", "measures")},
+        text_zh=_with(quality.text("zh"), own, meant, "zh"),
+        text_en=_with(quality.text("en"), own, meant, "en"),
+        svg=svg,
     )
 
 
-def _finding(fault: Fault) -> Finding:
+def _all_of(file: BoundaryFile, quality: QualityReport, repairs: Collection[int]) -> list[Finding]:
+    """Return every finding of reading and of the report.
+
+    The report lists so many of a kind and counts the rest. Faults of reading are all taken from the file itself; where
+    others that are grave were only counted, a person must say that the whole file may pass.
+    """
+    faults = [_of_fault(fault, repairs) for fault in file.faults]
+    read = {fault.code for fault in file.faults}
+    found = []
+    for each in quality.findings:
+        indexes = tuple(ref.index for ref in each.features if ref.index is not None)
+        severity = each.severity
+        if each.code in read:
+            continue
+        if each.features and not indexes:
+            severity = Severity.NOTE  # It is about zones in force alone; this file cannot help it.
+        uncounted = each.code == "more-findings" and _is_grave(str(each.numbers["of_code"]))
+        if each.code == "more-findings" and str(each.numbers["of_code"]) in read:
+            continue
+        found.append(
+            Finding(
+                code=each.code,
+                severity=Severity.NEEDS_HUMAN if uncounted else severity,
+                zh=each.zh,
+                en=each.en,
+                features=indexes,
+                mendable=each.code in rules.REPAIRS,
+                lon=each.lon,
+                lat=each.lat,
+                numbers=each.numbers,
+            )
+        )
+    return faults + found
+
+
+def _is_grave(code: str) -> bool:
+    return TEXTS[code][0] in {Severity.ERROR.value, Severity.NEEDS_HUMAN.value}
+
+
+def _of_fault(fault: Fault, repairs: Collection[int]) -> Finding:
     return Finding(
         code=fault.code,
         severity=fault.severity,
         zh=fault.zh,
         en=fault.en,
         features=() if fault.feature is None else (fault.feature,),
+        mendable=fault.feature in repairs and fault.code in GEOMETRY_FAULTS,
         lon=fault.lon,
         lat=fault.lat,
         numbers=dict(fault.numbers),
@@ -188,18 +250,21 @@ def _whole(shape: BaseGeometry | None) -> MultiPolygon | None:
     return shape if isinstance(shape, MultiPolygon) else None
 
 
-def _lines(findings: Sequence[Finding], meant: Sequence[Meant], language: str) -> str:
-    names = {one.index: one.name or one.reference for one in meant}
-    lines = []
-    for finding in findings:
-        where = ", ".join(f"{index} {names.get(index, '')}".strip() for index in finding.features[:5])
-        text = finding.en if language == "en" else finding.zh
-        place = f" {where}" if where else ""
-        lines.append(f"[{finding.severity}] {finding.code}{place}: {text}")
-    return "\n".join(lines)
+def _with(text: str, own: Sequence[Finding], meant: Sequence[Meant], language: str) -> str:
+    """Return the report's text with what the register of regions says against the features."""
+    if not own:
+        return text
+    english = language == "en"
+    names = {one.index: f"{one.name} {one.reference}".strip() for one in meant}
+    lines = ["Against the register of regions" if english else "与区划表核对"]
+    for finding in own:
+        where = "; ".join(names.get(index, str(index)) for index in finding.features[:5])
+        lines.append(f"  [{finding.code}] {where}: {finding.en if english else finding.zh}")
+    return "\n".join([text.rstrip("\n"), "", *lines])
 
 
 def nothing_to_inspect(zones: int) -> Inspection:
     """Return the inspection of an import that only ends zones."""
     zh, en = f"终止 {zones} 个点位。", f"{zones} zones are to end."
-    return Inspection(features=[], findings=[], report={"zones": zones}, text_zh=zh, text_en=en, svg="")
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="420" height="60"><text x="20" y="36">{zh}</text></svg>'
+    return Inspection(features=[], findings=[], report={"zones": zones}, text_zh=zh, text_en=en, svg=svg)

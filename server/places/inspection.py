@@ -10,6 +10,7 @@ from typing import Any
 from shapely import MultiPolygon
 from shapely.geometry.base import BaseGeometry
 
+from geo.quality import PublishedZone
 from server.places.matching import Known, Meant
 from server.places.rules import Finding
 
@@ -22,6 +23,7 @@ class Surroundings:
     regions: Mapping[str, Known]
     followed: Mapping[str, str]  # Villages that another one follows by the day the boundaries hold from.
     district: BaseGeometry | None
+    neighbours: Sequence[PublishedZone]  # In force in the district, the file's own zones among them.
 
 
 @dataclass(frozen=True, slots=True)

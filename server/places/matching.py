@@ -104,7 +104,7 @@ def _kind(said: Said, stated: ZoneKind | None) -> tuple[ZoneKind | None, Finding
             "没有说明是村界、镇场镇还是城区。",
             "It does not say whether it is a village, a town seat or an urban area.",
         )
-        return None, _error("kind-missing", zh, en)
+        return None, _error("kind-not-said", zh, en)
     if own is not None and stated is not None and own is not stated:
         zh, en = (
             f"要素类型是 {own}，导入的却是 {stated}。",

@@ -81,14 +81,9 @@ def plan(session: orm.Session, row: BoundaryImport) -> Plan:
     findings = import_queries.findings(session, row.id)
     accepted = import_queries.acceptances(session, row.id)
     blocking = rules.standing(findings, accepted, [feature.index for feature in features])
-    repairs = {index for finding in findings if finding.repaired for index in finding.features}
     found = Plan()
     for feature in features:
-        codes = accepted.get(feature.index, frozenset())
-        mended = feature.index in repairs and any(
-            finding.repaired and finding.code in codes and feature.index in finding.features
-            for finding in findings
-        )
+        mended = rules.is_mended(accepted.get(feature.index, frozenset()))
         shape = _area(feature.repaired if mended else feature.shape)
         standing = blocking[feature.index] or _unfit(shape)
         if standing or shape is None:

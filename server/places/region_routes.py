@@ -11,7 +11,7 @@ from server.access import Who
 from server.documented import refusals
 from server.gate import Anyone, Db, DistrictOfficer, requires
 from server.pages import Page
-from server.places import bodies, region_queries, region_service
+from server.places import bodies, import_service, inspecting, region_queries, region_service
 from server.places.rules import RegionKind
 from server.places.schemas import (
     RegionDetailOut,
@@ -23,7 +23,7 @@ from server.places.schemas import (
 )
 
 router = APIRouter(prefix="/v1", tags=["places"])
-BODY_LIMITS = {"/v1/region-imports": bodies.LARGEST_TABLE}
+BODY_LIMITS = {"/v1/region-imports": bodies.LARGEST_TABLE, "/v1/region-outlines": 8 * bodies.LARGEST_TABLE}
 Code = Annotated[str, Path(pattern=r"^[0-9]{12}$", description="12 位区划代码 / 12-digit region code")]
 RegionImporter = Annotated[Who, Depends(requires(*region_service.IMPORTERS))]
 
@@ -158,3 +158,40 @@ def import_regions(
     with db.write() as session:
         outcome = region_service.import_table(session, who, body, valid_from=valid_from, dry_run=dry_run)
     return RegionImportOut.model_validate(outcome)
+
+
+@router.put(
+    "/region-outlines/{code}",
+    operation_id="places-outline",
+    status_code=204,
+    responses=refusals(
+        problems.FORBIDDEN,
+        problems.NOT_FOUND,
+        problems.FILE_UNREADABLE,
+        problems.BODY_TOO_LARGE,
+        problems.BUSY,
+    ),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+def outline(
+    *,
+    code: Annotated[str, Path(pattern=r"^[0-9]{6}0{6}$", description="区县代码 / a district's code")],
+    who: RegionImporter,
+    db: Db,
+    body: bodies.Spooled,
+    filename: Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")],
+) -> None:
+    """Keep the outline of a district (区县轮廓), one area in a file, for checking boundary files against.
+
+    Against it a wrong zone, a wrong datum and a layer somewhere else show. Nobody is judged by it.
+    """
+    with db.read() as session:
+        region_queries.access_region(session, who, code, *region_service.IMPORTERS)
+    shape = inspecting.read_outline(body.read_bytes(), filename)
+    with db.write() as session:
+        import_service.record_outline(session, who, code, shape, filename)

@@ -28,6 +28,8 @@ CODE = re.compile(r"[0-9]{12}", re.ASCII)
 CLASS = re.compile(r"[12][0-9]{2}", re.ASCII)
 WHOLE_FILE: Final = -1
 """Stands for the file as a whole where otherwise a feature's place stands."""
+REPAIRS: Final = frozenset({"repair-proposed", "repair-needs-human"})
+"""Findings that propose a repair; accepting one of them takes the repair."""
 _KEPT_WHAT_WAS_READ: Final = frozenset({"file-breaks-off"})
 _METRES_PER_DEGREE = 111_320.0  # Of latitude 45 and more; nearer the equator a degree has 0.6 % less.
 _LEVELS = (2, 4, 6, 9, 12)
@@ -135,7 +137,7 @@ def simplified(shape: BaseGeometry, tolerance_m: float) -> BaseGeometry:
 class Finding:
     """What was found in an import. `features` are places in the file from 0; empty: the file as a whole.
 
-    `repaired` true: accepting the proposed repair of the feature settles it. `numbers` carry their unit in their name.
+    `mendable`: accepting the repair that is proposed for the feature settles it. `numbers` name their units.
     """
 
     code: str
@@ -143,7 +145,7 @@ class Finding:
     zh: str
     en: str
     features: tuple[int, ...] = ()
-    repaired: bool = False
+    mendable: bool = False
     lon: float | None = None
     lat: float | None = None
     numbers: Mapping[str, Any] = field(default_factory=dict)
@@ -160,8 +162,17 @@ class Finding:
 
 
 def can_be_accepted(finding: Finding) -> bool:
-    """Tell whether a person may let the finding pass: what needs a human, a repair, or a file that breaks off."""
-    return finding.severity is Severity.NEEDS_HUMAN or finding.repaired or finding.code in _KEPT_WHAT_WAS_READ
+    """Tell whether a person may let the finding pass: what needs a human, a proposed repair, a file that breaks off."""
+    return (
+        finding.severity is Severity.NEEDS_HUMAN
+        or finding.code in REPAIRS
+        or finding.code in _KEPT_WHAT_WAS_READ
+    )
+
+
+def is_mended(codes: frozenset[str]) -> bool:
+    """Tell whether somebody accepted the proposed repair among what was accepted of a feature."""
+    return bool(REPAIRS & codes)
 
 
 def standing(
@@ -178,7 +189,10 @@ def standing(
         if finding.severity not in {Severity.ERROR, Severity.NEEDS_HUMAN}:
             continue
         for index in finding.features or (WHOLE_FILE,):
-            if can_be_accepted(finding) and finding.code in accepted.get(index, frozenset()):
+            codes = accepted.get(index, frozenset())
+            if (can_be_accepted(finding) and finding.code in codes) or (
+                finding.mendable and is_mended(codes)
+            ):
                 continue
             for blocked in features if index == WHOLE_FILE else (index,):
                 if blocked in blocking:

@@ -1,9 +1,9 @@
 """Regions, their succession, zones and their shapes, through HTTP on a real database."""
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -12,7 +12,16 @@ import shapely
 import sqlalchemy as sa
 from conftest import Service
 from factories_auth import make_account, token_for
-from factories_places import DEMO, demo_regions, make_region, make_version, make_village, make_zone
+from factories_places import (
+    DEMO,
+    at_once,
+    code_of,
+    demo_regions,
+    make_region,
+    make_version,
+    make_village,
+    make_zone,
+)
 from pyproj import Geod
 from sqlalchemy.exc import ProgrammingError
 
@@ -22,7 +31,7 @@ from server.access import Role
 from server.places import queries, region_queries
 from server.places.models import Region
 
-TOWN, OTHER_TOWN = "500116101", "500116102"
+TOWN = "500116101"
 VILLAGE, NEIGHBOUR = "500116101200", "500116101201"
 
 
@@ -52,10 +61,6 @@ def desk(service: Service) -> Iterator[Desk]:
     yield Desk(*clients)
     for client in clients:
         client.close()
-
-
-def code_of(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["code"]
 
 
 def table(*rows: str, header: str = "code,name") -> bytes:
@@ -286,16 +291,8 @@ def test_succession_never_runs_in_a_circle(desk: Desk, merged: tuple[str, str, s
 
 def test_two_halves_of_a_circle_at_once_make_no_circle(desk: Desk, merged: tuple[str, str, str]) -> None:
     one, two, _ = merged
-    answers: list[int] = []
-    threads = [
-        threading.Thread(target=lambda a=a, b=b: answers.append(follow(desk.district, a, b).status_code))
-        for a, b in ((one, two), (two, one))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(answers) == [201, 409]
+    answers = at_once(partial(follow, desk.district, one, two), partial(follow, desk.district, two, one))
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
 
 
 def test_a_village_is_not_followed_by_a_town(desk: Desk, merged: tuple[str, str, str]) -> None:
