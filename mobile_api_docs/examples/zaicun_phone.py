@@ -123,7 +123,11 @@ class Phone:
         self._tokens(self._open("/v1/auth/refresh", {"refresh_token": self.refresh}))
 
     def _open(self, path: str, body: Json) -> Json:
-        answer = self._http.post(path, json=body, headers={"Accept-Language": self.language})
+        for attempt in range(6):
+            answer = self._http.post(path, json=body, headers={"Accept-Language": self.language})
+            if answer.status_code not in {429, 503}:
+                break
+            self.pause(_backoff(attempt, answer.headers.get("Retry-After")))
         found: Json = answer.json()
         if answer.status_code not in {200, 201}:
             raise Refused(answer.status_code, found)

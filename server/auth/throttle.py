@@ -56,9 +56,9 @@ def _refuse_at_once(session: orm.Session, subjects: Sequence[Subject]) -> None:
 
 
 def _count(session: orm.Session, subject: Subject) -> None:
-    now = clock.now()
     pace = rules.PACES[subject.kind]
     row = _locked(session, subject)
+    now = clock.now()  # Read with the row locked: others may have written while this attempt waited for it.
     if row is None:
         fresh = {"kind": subject.kind, "subject": subject.mark, "level": 0.0}
         session.execute(
@@ -104,7 +104,7 @@ def succeeded(session: orm.Session, *subjects: Subject) -> None:
         row = _locked(session, subject)
         if row is not None:
             row.level = max(0.0, row.level - 1) if subject.kind == "address" else 0.0
-            row.blocked_until = clock.now()
+            row.blocked_until = row.touched_at
     _sweep(session)
 
 
@@ -113,7 +113,7 @@ def withdrawn(session: orm.Session, *subjects: Subject) -> None:
     for subject in sorted(subjects, key=lambda s: s.kind, reverse=True):
         row = _locked(session, subject)
         if row is not None:
-            row.level, row.blocked_until = max(0.0, row.level - 1), clock.now()
+            row.level, row.blocked_until = max(0.0, row.level - 1), row.touched_at
 
 
 def _sweep(session: orm.Session) -> None:

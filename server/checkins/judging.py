@@ -26,6 +26,9 @@ from server.month.statements import Statement, statement
 from server.places.atlas import Atlas, Register
 
 E7 = 10**7
+SMALLEST = 1e-30
+LARGEST = 1e30
+"""Bounds of a 4-byte real, with a margin."""
 REACH_M = 1_500.0
 """Exclusion zones farther away have no say: p_zone falls under 0.05 within 1.65 sigma, and sigma is at most 740 m."""
 FALLBACK = Policy(basis=Basis.CALENDAR, duty_counts_in_village=False)
@@ -289,11 +292,11 @@ def kept(incoming: Incoming, question: Question, verdict: Verdict) -> Kept:
         datum=position.datum if position else None,
         provider=position.provider if position else None,
         mocked=position.mocked if position else None,
-        accuracy_m=_real(position.accuracy_m) if position else None,
-        fix_age_s=_real(position.age_s) if position else None,
-        margin_m=_real(verdict.margin_m),
-        p_inside=verdict.p,
-        p_zone=verdict.p_zone,
+        accuracy_m=real(position.accuracy_m) if position else None,
+        fix_age_s=real(position.age_s) if position else None,
+        margin_m=real(verdict.margin_m),
+        p_inside=real(verdict.p),
+        p_zone=real(verdict.p_zone),
         no_position=given.no_position if position is None else None,
         outside_work=given.outside_work,
         note=given.note,
@@ -335,8 +338,8 @@ def told(item: Kept, month: Statement | None) -> Kept:
     )
 
 
-def _real(number: float | None) -> float | None:
-    """Keep a number within what a 4-byte real can hold; nothing on Earth is farther."""
+def real(number: float | None) -> float | None:
+    """Keep a number within what a 4-byte real can hold: PostgreSQL refuses larger and, unlike others, smaller ones."""
     if number is None or not math.isfinite(number):
         return None
-    return max(-1e30, min(1e30, number))
+    return 0.0 if abs(number) < SMALLEST else max(-LARGEST, min(LARGEST, number))

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from zaicun_phone import Phone
 
-from server import cluster, migrate
+from server import clock, cluster, migrate
 from server.access import Role
 from server.auth import service as auth
 from server.cluster import APP_ROLE, OWNER_ROLE
@@ -103,6 +103,7 @@ def play(settings: Settings, month: date, people: int, console: Console, *, once
     )
     with fresh_database(replace(settings, var=settings.var / "demo"), say) as given, raised(given) as stage:
         stage.set(datetime.combine(month - timedelta(days=1), datetime.min.time(), BEIJING).replace(hour=9))
+        clock.use(stage.now)  # What this process writes itself, the first administrator, is of the stage's time too.
         offices = _offices(given, stage)
         publish_boundaries(offices["甲"], offices["乙"], district, say)
         publish_policy(offices["甲"], offices["乙"], month)

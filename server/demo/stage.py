@@ -7,6 +7,7 @@ only: no setting of the product moves a clock.
 import contextlib
 import multiprocessing
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,16 +46,27 @@ class Stage:
 
 def _serve(settings: Settings, offset: "Synchronized[float]") -> None:
     clock.use(lambda: clock.system() + timedelta(seconds=offset.value))
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    server = uvicorn.Server(config)
+    threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.run(
-            create_app(settings),
-            host=settings.host,
-            port=settings.port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
+        server.run()
+
+
+def _end_with_parent(server: uvicorn.Server) -> None:
+    """Stop the server when the demonstration is gone, however it ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        server.should_exit = True
 
 
 @contextlib.contextmanager

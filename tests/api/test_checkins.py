@@ -195,6 +195,12 @@ def test_poor_fixes_are_stored_with_their_reason(
     assert (body["verdict"], body["reason"], body["standing"]) == (verdict, reason, standing)
 
 
+@pytest.mark.parametrize("accuracy", [4.0, 30.0, 120.0, 250.0, 356.0, 480.0])
+def test_probabilities_too_small_for_a_real_are_stored(service: Service, cadre: Cadre, accuracy: float) -> None:
+    answer = put(service, cadre, check_in(NOON, position=position(**FAR, accuracy_m=accuracy)))
+    assert (answer.status_code, answer.json()["verdict"]) == (201, "outside")
+
+
 def test_no_position_is_kept_as_a_claim(service: Service, cadre: Cadre) -> None:
     body = put(service, cadre, check_in(NOON, position=None, no_position="timeout")).json()
     assert (body["verdict"], body["reason"], body["standing"], body["no_position"]) == (
