@@ -42,8 +42,8 @@ EVERYONE = Reach(official=("",))
 class PersonMonth:
     """One person's month before it is judged; masks have two bits a day.
 
-    `owner` is the village of the last posted day: the one statement belongs to its town (ruling 9). `posted` are all
-    days posted, `reached` those in villages that the reader reaches. `place` is the village under which the row is
+    `owner` is the village of the last posted day: the one statement belongs to its town (ruling 9). Of two postings on
+    that day it is the one that began later, then the one with the higher code. `posted` are all days posted, `reached` those in villages that the reader reaches. `place` is the village under which the row is
     listed: the last one that the reader reaches.
     """
 
@@ -61,24 +61,37 @@ class PersonMonth:
 
 
 _SPANS = """
-WITH RECURSIVE held AS (
-    SELECT p.person_id, p.from_day AS since, p.village_code AS code,
-        GREATEST(p.from_day, :first) AS lo, LEAST(p.until_day, :last) AS hi, 0 AS steps
-    FROM postings AS p JOIN people AS x ON x.id = p.person_id
+WITH RECURSIVE near AS MATERIALIZED (
+    SELECT q.person_id FROM postings AS q
+    WHERE q.from_day <= :last AND (q.until_day IS NULL OR q.until_day >= GREATEST(q.from_day, :first))
+        AND ((q.village_code ^@ ANY(CAST(:regions AS text[]))
+                AND (CAST(:region AS text) IS NULL OR starts_with(q.village_code, :region)))
+            OR q.village_code IN (SELECT from_code FROM region_successors))
+    UNION SELECT id FROM people WHERE unit_id = ANY(CAST(:units AS uuid[]))
+), chain AS (
+    SELECT from_code AS origin, from_code AS code, DATE '-infinity' AS lo, 0 AS steps FROM region_successors
+    UNION ALL
+    SELECT c.origin, link.to_code, GREATEST(c.lo, link.from_day), c.steps + 1
+    FROM chain AS c JOIN region_successors AS link ON link.from_code = c.code WHERE c.steps < 16
+), segments AS (
+    SELECT c.origin, c.code, c.lo, link.from_day - 1 AS hi
+    FROM chain AS c LEFT JOIN region_successors AS link ON link.from_code = c.code
+), spans AS (
+    SELECT p.person_id, p.from_day AS since, COALESCE(s.code, p.village_code) AS code,
+        GREATEST(p.from_day, :first, s.lo) AS lo, LEAST(p.until_day, :last, s.hi) AS hi
+    FROM postings AS p JOIN people AS x ON x.id = p.person_id LEFT JOIN segments AS s ON s.origin = p.village_code
     WHERE p.from_day <= :last AND (p.until_day IS NULL OR p.until_day >= GREATEST(p.from_day, :first))
+        AND GREATEST(p.from_day, :first, s.lo) <= LEAST(p.until_day, :last, s.hi)
         AND (CAST(:person AS uuid) IS NULL OR p.person_id = :person)
+        AND (CAST(:person AS uuid) IS NOT NULL OR p.person_id IN (SELECT person_id FROM near))
         AND (CAST(:unit AS uuid) IS NULL OR x.unit_id = :unit)
         AND (CAST(:text AS text) IS NULL OR strpos(x.name, :text) > 0 OR starts_with(lower(x.number), lower(:text)))
-    UNION ALL
-    SELECT h.person_id, h.since, link.to_code, GREATEST(h.lo, link.from_day), h.hi, h.steps + 1
-    FROM held AS h JOIN region_successors AS link ON link.from_code = h.code AND link.from_day <= h.hi
-    WHERE h.steps < 16
-), spans AS (
-    SELECT h.person_id, h.since, h.code, h.lo, LEAST(h.hi, link.from_day - 1) AS hi
-    FROM held AS h LEFT JOIN region_successors AS link ON link.from_code = h.code
-    WHERE h.lo <= LEAST(h.hi, link.from_day - 1)
 )"""
-"""Which days of the month each person is posted in which village. A posting made in error has no day and no span."""
+"""Which days of the month each person is posted in which village. A posting made in error has no day and no span.
+
+`near` keeps a town's question from touching the whole province: whoever might be in reach, to be looked at closely.
+`segments` say what a village that was merged is called when: itself, then each successor from its day on (edge 48).
+"""
 
 _MONTHS = (  # S608 is about strings from outside; here two constants of this file are joined.
     _SPANS  # noqa: S608  As said above.
@@ -87,24 +100,25 @@ _MONTHS = (  # S608 is about strings from outside; here two constants of this fi
         (CAST(1 AS bigint) << (2 * EXTRACT(day FROM s.hi)::int))
             - (CAST(1 AS bigint) << (2 * (EXTRACT(day FROM s.lo)::int - 1))) AS mask,
         s.code ^@ ANY(CAST(:official AS text[]))
-            OR (s.code ^@ ANY(CAST(:inspected AS text[])) AND s.code <> ALL(CAST(:avoided AS text[]))) AS reached
+            OR (s.code ^@ ANY(CAST(:inspected AS text[])) AND s.code <> ALL(CAST(:avoided AS text[]))) AS reached,
+        to_char(s.hi::timestamp, 'DD') || to_char(s.since::timestamp, 'YYYYMMDD') || s.code AS latest
     FROM spans AS s
 ), posted AS (
     SELECT person_id, bit_or(mask) AS posted, COALESCE(bit_or(mask) FILTER (WHERE reached), 0) AS reached,
-        (array_agg(code ORDER BY hi DESC, since DESC, code))[1] AS owner,
-        (array_agg(reached ORDER BY hi DESC, since DESC, code))[1] AS owned,
-        (array_agg(code ORDER BY hi DESC, since DESC, code) FILTER (WHERE reached))[1] AS nearest
+        max(latest) AS owner, max(latest) FILTER (WHERE reached) AS nearest
     FROM seen GROUP BY person_id
 ), listed AS (
-    SELECT o.*, COALESCE(o.nearest, o.owner) AS place, x.number, x.name, x.unit_id
+    SELECT o.person_id, o.posted, o.reached, right(o.owner, 12) AS owner, o.owner = o.nearest AS owned,
+        right(COALESCE(o.nearest, o.owner), 12) AS place, x.number, x.name, x.unit_id
     FROM posted AS o JOIN people AS x ON x.id = o.person_id
     WHERE o.nearest IS NOT NULL OR x.unit_id = ANY(CAST(:units AS uuid[]))
 )
-SELECT i.person_id, i.number, i.name, i.unit_id, u.name AS unit_name, i.owner, i.place, i.owned, i.posted, i.reached,
+SELECT i.person_id, i.number, i.name, i.unit_id, u.name AS unit_name, i.owner, i.place, COALESCE(i.owned, false),
+    i.posted, i.reached,
     COALESCE(m.sure, 0), COALESCE(m.unsure, 0), COALESCE(m.unfenced, 0), COALESCE(m.outside, 0), COALESCE(m.claimed, 0)
 FROM listed AS i LEFT JOIN units AS u ON u.id = i.unit_id
     LEFT JOIN person_months AS m ON m.person_id = i.person_id AND m.month = :first
-WHERE starts_with(i.place, :region)
+WHERE (CAST(:region AS text) IS NULL OR starts_with(i.place, :region))
     AND (CAST(:after_place AS text) IS NULL OR (i.place, i.name, i.person_id)
         > (CAST(:after_place AS text), CAST(:after_name AS text), CAST(:after_person AS uuid)))
 ORDER BY i.place, i.name, i.person_id
@@ -144,8 +158,9 @@ def person_months(
             "official": list(reach.official),
             "inspected": list(reach.inspected),
             "avoided": list(reach.avoided),
+            "regions": [*reach.official, *reach.inspected],
             "units": list(reach.units),
-            "region": asked.region,
+            "region": asked.region or None,
             "unit": asked.unit,
             "text": asked.text,
             "person": asked.person,
@@ -193,7 +208,14 @@ def own_villages(session: orm.Session, person_id: UUID, month: Month) -> tuple[s
     """Return the villages in which a person is posted on some day of the month."""
     rows = session.execute(
         sa.text(_SPANS + " SELECT DISTINCT code FROM spans ORDER BY code"),  # noqa: S608  Two constants.
-        {"first": month.first, "last": month.last, "person": person_id, "unit": None, "text": None},
+        {
+            "first": month.first,
+            "last": month.last,
+            "person": person_id,
+            **dict.fromkeys(("unit", "text", "region")),
+            "regions": [],
+            "units": [],
+        },
     )
     return tuple(rows.scalars())
 

@@ -22,7 +22,7 @@ from server.month.policy import Mode, governing, legal_day
 from server.month.rules import Facts, ResultKind
 
 CHUNK = 2_000
-"""Rows read at a time while a list is filtered by result."""
+"""Rows read first while a list is filtered by result; if they do not fill the page, the rest is read at once."""
 
 
 def judged(book: Book, row: PersonMonth, month: Month, now: datetime) -> Judged | None:
@@ -157,15 +157,15 @@ def page(
 ) -> list[PersonMonth]:
     """Return up to `limit` rows of the list after a key, only those with a result if one is given.
 
-    Results are not stored, so a filtered list reads and judges `CHUNK` rows at a time until the page is full.
+    Results are not stored, so a filtered list judges more rows than it shows.
     """
     if result is None:
         return queries.person_months(session, reach, month, asked, after=after, limit=limit)
     found: list[PersonMonth] = []
-    while len(found) < limit:
-        scope = scope_month(session, reach, month, asked, after=after, limit=CHUNK)
+    for most in (CHUNK, None):
+        scope = scope_month(session, reach, month, asked, after=after, limit=most)
         found += [row for at, row in enumerate(scope.rows) if row.owned and scope.result(at) is result]
-        if len(scope.rows) < CHUNK:
+        if len(found) >= limit or most is None or len(scope.rows) < most:
             break
         after = queries.key_of(scope.rows[-1])
     return found[:limit]

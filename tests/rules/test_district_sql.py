@@ -101,11 +101,11 @@ class Life:
         return [month + timedelta(days=ahead) for ahead in range(length)]
 
     def owner(self, month: date) -> str | None:
-        """The village of the last posted day; of two, the one that began later, then the lower code."""
+        """The village of the last posted day; of two, the one that began later, then the higher code."""
         for day in reversed(self.days_in(month)):
             found = self.villages_on(day)
             if found:
-                return min(found, key=lambda pair: (-pair[0].toordinal(), pair[1]))[1]
+                return max(found)[1]
         return None
 
     def case(self, month: date, town: Town) -> Case:
