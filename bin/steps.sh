@@ -53,7 +53,11 @@ step() {
     return "$code"
 }
 
-last_line() { tail -c 400 -- "$log" 2>/dev/null | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1 | cut -c 1-100; }
+last_line() {
+    local line
+    line=$(tail -n 3 -- "$log" 2>/dev/null | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1) || true
+    printf %s "${line:0:100}"
+}
 
 # explain CODE WHAT: end with the reason found in the log's last lines, which are shown.
 explain() {

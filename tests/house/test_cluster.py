@@ -439,15 +439,15 @@ def test_a_copy_of_a_template_belongs_to_the_owner_and_lets_the_service_in(durab
 
 
 def test_the_log_keeps_no_values(durable: Cluster) -> None:
-    secret = "13800138000-canary"
+    canary = "13800138000-canary"
     with psycopg.connect(durable.owner_dsn) as connection:
         connection.execute("CREATE TEMP TABLE phones (number text UNIQUE)")
-        connection.execute("INSERT INTO phones VALUES (%s)", [secret])
-        with pytest.raises(psycopg.errors.UniqueViolation, match=secret):
-            connection.execute("INSERT INTO phones VALUES (%s)", [secret])
+        connection.execute("INSERT INTO phones VALUES (%s)", [canary])
+        with pytest.raises(psycopg.errors.UniqueViolation, match=canary):
+            connection.execute("INSERT INTO phones VALUES (%s)", [canary])
     logged = "".join(path.read_text() for path in durable.log.glob("*.log"))
     assert "phones_number_key" in logged
-    assert secret not in logged
+    assert canary not in logged
 
 
 def test_a_missing_server_version_is_named(durable: Cluster) -> None:
