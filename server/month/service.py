@@ -21,11 +21,14 @@ from server.month.holidays import (
 )
 from server.month.masks import Month, days_of
 from server.month.models import CalendarYear, PolicyRow
-from server.month.policy import Policy, legal_day
+from server.month.policy import Mode, Policy, legal_day
 from server.month.policy_document import PolicyRefused
 from server.month.schemas import PolicyIn, consequences_out
 from server.places import preconditions
 from server.problems import FieldFault, Problem
+
+OFFERED_MODES = (Mode.DAILY_TAP, Mode.SPOT_CHECKS_ONLY)
+"""The modes whose facts this version can set (ruling 7). A policy in another one would find everybody absent."""
 
 _SAME = ("region_prefix", "valid_from", "document", "reason", "created_by")
 _MOST_FAULTS = 100
@@ -64,7 +67,7 @@ def make_policy(session: orm.Session, who: Who | None, by: str, given: PolicyIn)
 def _read(session: orm.Session, given: PolicyIn) -> Policy:
     imported = book.load(session).imported
     try:
-        return create(given.document, year=given.valid_from.year, imported=imported)
+        policy = create(given.document, year=given.valid_from.year, imported=imported)
     except PolicyNotChosen as refused:
         table = consequences_out(refused.consequences).model_dump(mode="json")
         raise Problem(
@@ -81,6 +84,12 @@ def _read(session: orm.Session, given: PolicyIn) -> Policy:
             en="; ".join(f"{fault.path}: {fault.en}" for fault in refused.faults[:5]),
             errors=_faults(refused),
         ) from None
+    if policy.mode not in OFFERED_MODES:
+        offered = " | ".join(OFFERED_MODES)
+        zh, en = f"本版本支持的方式：{offered}。", f"This version offers the modes {offered}."
+        fault = FieldFault("document.mode", "mode-not-offered", zh, en)
+        raise Problem(problems.POLICY_REFUSED, zh=zh, en=en, errors=[fault])
+    return policy
 
 
 def _faults(refused: PolicyRefused) -> list[FieldFault]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,7 @@ def test_odd_policies_are_refused_by_field(maker: httpx.Client, change: dict[str
     [
         ({"basic": "calendar"}, "document.basic", "unknown-field"),
         ({"ratio": {"numerator": 3, "denominator": 2}}, "document.ratio", "above-one"),
+        ({"mode": "events-only"}, "document.mode", "mode-not-offered"),
         ({"time_zone": "../etc/passwd"}, "document.time_zone", "unknown-time-zone"),
         (
             {"leave_kinds": {"duty": {"treatment": "shrinks"}}},
@@ -264,6 +266,17 @@ def test_one_person_cannot_make_and_publish(maker: httpx.Client) -> None:
     answer = publish(maker, body["id"])
     assert (answer.status_code, answer.json()["code"]) == (409, "second-person-required")
     assert maker.get(f"/v1/policies/{body['id']}").json()["published_at"] is None
+
+
+def test_where_one_person_is_enough_the_settings_say_so(service: Service, maker: httpx.Client) -> None:
+    body = given(document={**CHOSEN, "code": "alone-allowed"})
+    maker.post("/v1/policies", json=body)
+    strict = service.app.state.settings
+    service.app.state.settings = replace(strict, two_person_publish=False)
+    try:
+        assert publish(maker, body["id"]).status_code == 200
+    finally:
+        service.app.state.settings = strict
 
 
 def test_publishing_needs_the_tag_that_was_read(maker: httpx.Client, publisher: httpx.Client) -> None:
