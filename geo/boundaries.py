@@ -23,6 +23,7 @@ from geo.boundary_file import (
     to_message,
 )
 from geo.crs import CrsCandidate, CrsChoice, propose_crs
+from geo.datum import Datum
 from geo.faults import Fault, Severity, UnreadableFileError, fault
 from geo.reading.parse import read_here
 from geo.reading.raw import Limits
@@ -86,8 +87,10 @@ def read(
 def answer_read(request: dict[str, Any], blobs: list[bytes]) -> Message:
     """Do the reading that `read` asked for; runs in the subprocess."""
     choice = request["crs"]
-    if choice is not None and choice["to_wgs84_parameters"] is not None:
-        choice = {**choice, "to_wgs84_parameters": tuple(choice["to_wgs84_parameters"])}
+    if choice is not None:
+        parameters = choice["to_wgs84_parameters"]
+        seven = None if parameters is None else tuple(parameters)
+        choice = {**choice, "to_wgs84_parameters": seven, "datum": Datum(choice["datum"])}
     file = read_here(
         blobs[0],
         request["filename"],

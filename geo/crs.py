@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
 
+from geo.datum import Datum
+
 Coordinates = NDArray[np.float64]
 ToWgs84 = Callable[[Coordinates], Coordinates]
 
@@ -35,12 +37,14 @@ class CrsChoice:
     """What a person chose: an EPSG code, axes as they stand or swapped, and parameters for an old datum.
 
     `to_wgs84_parameters` are the seven of a position vector transformation (EPSG method 9606, PROJ +towgs84): dx, dy,
-    dz in metres, rx, ry, rz in arc seconds, ds in parts per million; or the first three alone.
+    dz in metres, rx, ry, rz in arc seconds, ds in parts per million; or the first three alone. `datum` says that degrees
+    are in fact GCJ-02 or BD-09, as the quality report may suspect; they are then converted once, here.
     """
 
     epsg: int
     swapped: bool = False
     to_wgs84_parameters: tuple[float, ...] | None = None
+    datum: Datum = Datum.WGS84
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from geo.crs import (
     to_own_degrees,
     with_axes,
 )
+from geo.datum import Datum, coordinates_to_wgs84
 from geo.faults import Fault, fault
 from geo.reading.raw import DeclaredCrs
 from geo.reading.words import clip
@@ -168,7 +169,7 @@ def _decide_stated(
         epsg=stated.epsg or _code_of(crs),
         name=clip(crs.name),
         swapped=choice.swapped,
-        to_wgs84=with_axes(transform, choice.swapped),
+        to_wgs84=with_axes(_from_datum(transform, choice), choice.swapped),
         faults=contradiction.faults if contradiction else (),
     )
     return _checked_against(decision, points, district)
@@ -236,6 +237,13 @@ def _transform(crs: CRS, choice: CrsChoice) -> ToWgs84:
     bound = BoundCRS(crs, crs_of(WGS84), ToWGS84Transformation(crs.geodetic_crs, *seven))
     transformer = Transformer.from_crs(bound, WGS84, always_xy=True)
     return lambda points: np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+
+
+def _from_datum(transform: ToWgs84, choice: CrsChoice) -> ToWgs84:
+    """Undo the shift of GCJ-02 or BD-09 after everything else, where a person says the degrees have one."""
+    if choice.datum in (Datum.WGS84, Datum.CGCS2000):
+        return transform
+    return lambda points: coordinates_to_wgs84(transform(points), datum=choice.datum)
 
 
 def _contradiction(

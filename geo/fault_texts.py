@@ -259,12 +259,12 @@ FEATURE_FAULTS: dict[str, tuple[str, str, str]] = {
     "coordinate-not-finite": (
         _E,
         "有 {vertices} 个折点的坐标不是有限数。",
-        "{vertices} vertices have coordinates that are not finite.",
+        "Vertices with coordinates that are not finite: {vertices}.",
     ),
     "coordinate-out-of-range": (
         _E,
         "有 {vertices} 个折点超出坐标系范围(例如 {x}, {y})。",
-        "{vertices} vertices lie outside the range of the reference system (for instance {x}, {y}).",
+        "Vertices outside the range of the reference system: {vertices} (for instance {x}, {y}).",
     ),
     "coordinates-swapped": (
         _E,
@@ -284,7 +284,7 @@ FEATURE_FAULTS: dict[str, tuple[str, str, str]] = {
     "ring-too-short": (
         _E,
         "有一个环只有 {vertices} 个不同的折点。",
-        "A ring has only {vertices} distinct vertices.",
+        "A ring has too few distinct vertices: {vertices}.",
     ),
     "ring-not-closed": (
         _E,
@@ -294,7 +294,7 @@ FEATURE_FAULTS: dict[str, tuple[str, str, str]] = {
     "ring-repeats-points": (
         _N,
         "有 {vertices} 个重复的相邻折点。",
-        "{vertices} vertices repeat the one before them.",
+        "Vertices that repeat the one before them: {vertices}.",
     ),
     "ring-self-intersection": (_E, "环自相交。", "A ring crosses or touches itself."),
     "rings-cross": (_E, "环与环相交。", "Rings cross each other."),
@@ -309,6 +309,11 @@ FEATURE_FAULTS: dict[str, tuple[str, str, str]] = {
     "interior-disconnected": (_E, "内环把面切断。", "Holes cut the interior into pieces."),
     "rings-duplicate": (_E, "有重复的环。", "A ring occurs twice."),
     "geometry-invalid": (_E, "图形无效:{reason}。", "The geometry is not valid: {reason}."),
+    "repair-accepted": (
+        _N,
+        "已按核定的方案修复:{steps}(面积变化 {change_percent}%)。",
+        "Repaired as accepted: {steps} (area changed by {change_percent}%).",
+    ),
     "more-faults": (
         _N,
         "该要素还有 {faults} 处问题未列出。",
@@ -351,3 +356,10 @@ FEATURE_FAULTS: dict[str, tuple[str, str, str]] = {
 }
 
 TEXTS: dict[str, tuple[str, str, str]] = REFUSALS | FILE_FAULTS | FEATURE_FAULTS
+
+GEOMETRY_FAULTS = frozenset(
+    code
+    for code in FEATURE_FAULTS
+    if code.split("-", maxsplit=1)[0] not in ("code", "town", "name", "text") and code != "repair-accepted"
+)
+"""Faults of a feature's shape, settled by an accepted repair."""

@@ -53,4 +53,10 @@ def _read(document: dict[str, Any], blobs: list[bytes]) -> Message:
     return answer_read(document, blobs)
 
 
-_TASKS = {"read": _read}
+def _report(document: dict[str, Any], blobs: list[bytes]) -> Message:
+    from geo.quality_messages import answer_report  # noqa: PLC0415  As above.
+
+    return answer_report(document, blobs)
+
+
+_TASKS = {"read": _read, "report": _report}

@@ -17,6 +17,8 @@ DEMO = Path(__file__).parents[2] / "server" / "demo_data" / "jiangjin"
 Ring = Sequence[tuple[float, ...]]
 SQUARE: Ring = [(106.20, 29.20), (106.21, 29.20), (106.21, 29.21), (106.20, 29.21), (106.20, 29.20)]
 BOW_TIE: Ring = [(106.20, 29.20), (106.21, 29.21), (106.21, 29.20), (106.20, 29.21), (106.20, 29.20)]
+METRE_LAT = 1 / 110_860  # Degrees of a metre northward at 29.2 N.
+METRE_LON = 1 / (111_320 * math.cos(math.radians(29.2)))
 PRJ_4490 = (
     'GEOGCS["GCS_China_Geodetic_Coordinate_System_2000",DATUM["D_China_2000",SPHEROID["CGCS2000",'
     '6378137.0,298.257222101]],PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]]'
@@ -157,3 +159,22 @@ def star(points: int, radius_deg: float = 0.05) -> Ring:
     """Draw a polygon whose every edge crosses about every other: the dearest of all to repair."""
     turns = [math.tau * number * (points // 2) / points for number in range(points + 1)]
     return [(106.2 + radius_deg * math.cos(turn), 29.2 + radius_deg * math.sin(turn)) for turn in turns]
+
+
+def rectangle(west: float, south: float, east: float, north: float) -> Ring:
+    """Make a ring from metres east and north of 106.2 E 29.2 N."""
+    x, y = (
+        [106.2 + METRE_LON * each for each in (west, east)],
+        [29.2 + METRE_LAT * each for each in (south, north)],
+    )
+    return [(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1]), (x[0], y[0])]
+
+
+def bulge(metres: float) -> Ring:
+    """Draw a square of a kilometre with a tiny loop of its border crossing itself."""
+    plain = rectangle(0, 0, 1000, 1000)
+    loop = [
+        rectangle(0, 0, x, y)[2]
+        for x, y in ((1000, 500), (1000 + metres, 500 + metres), (1000, 500 + metres), (1000 + metres, 500))
+    ]
+    return [*plain[:2], *loop, *plain[2:]]
