@@ -116,7 +116,7 @@ def take(
     if not dry_run:
         session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('zaicun:roster-import'))"))
     located, faults = _located(session, reading.lines, reach)
-    knowledge = known.known(session, reading.lines, None if who is None else reach)
+    knowledge = known.known(session, reading.lines, None if who is None else reach, lock=not dry_run)
     made = plan(located, knowledge, ids.new_id)
     made.faults += faults
     outcome = Outcome(reading, made, dry_run, None if dry_run else ids.new_id())

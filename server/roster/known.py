@@ -69,10 +69,13 @@ def _villages(session: orm.Session, regions: Sequence[Region]) -> dict[str, Vill
     }
 
 
-def known(session: orm.Session, lines: Sequence[Line], reach: Sequence[str] | None) -> Known:
-    """Return the people, postings and units that the lines name. `reach` None: whoever imports may write everybody."""
+def known(session: orm.Session, lines: Sequence[Line], reach: Sequence[str] | None, *, lock: bool) -> Known:
+    """Return the people, postings and units that the lines name. `reach` None: whoever imports may write everybody.
+
+    With `lock` the people are locked before their postings are read, so that nobody changes them meanwhile.
+    """
     numbers = sorted({line.number.lower() for line in lines})
-    people = _people(session, numbers, reach)
+    people = _people(session, numbers, reach, lock=lock)
     ids = [person.id for person in people.values()]
     postings: dict[UUID, list[KnownPosting]] = {}
     for row in session.scalars(sa.select(Posting).where(_any_of(Posting.person_id, ids, sa.Uuid()))):
@@ -89,10 +92,13 @@ def known(session: orm.Session, lines: Sequence[Line], reach: Sequence[str] | No
 
 
 def _people(
-    session: orm.Session, numbers: Sequence[str], reach: Sequence[str] | None
+    session: orm.Session, numbers: Sequence[str], reach: Sequence[str] | None, *, lock: bool
 ) -> dict[str, KnownPerson]:
     reached = sa.true() if reach is None else people_in_reach(reach)
     query = sa.select(Person, reached).where(_any_of(sa.func.lower(Person.number), numbers, sa.Text))
+    if lock:
+        # In one order, so that two who lock several people wait in turn; queries._lock_holder says why at all.
+        query = query.order_by(Person.id).with_for_update(key_share=True, of=Person)
     return {
         person.number.lower(): KnownPerson(
             person.id, person.number, person.name, person.phone, person.unit_id, in_reach

@@ -106,13 +106,24 @@ def access_person(session: orm.Session, who: Who, person_id: UUID, *, write: boo
     """Return a person in sight, or raise not-found. With `write`, one that `who` may change, its row locked."""
     query = sa.select(Person).where(Person.id == person_id)
     if write:
-        query = query.where(people_in_reach(who.regions(Role.DISTRICT))).with_for_update()
+        reached = people_in_reach(who.regions(Role.DISTRICT))
+        query = query.where(reached).with_for_update(key_share=True)
     else:
         query = query.where(people_in_sight(who))
     found = session.scalars(query).one_or_none()
     if found is None:
         raise not_found("没有这个人员，或不在您的范围内。", "There is no such person in your scope.")
     return found
+
+
+def _lock_holder(session: orm.Session, posting_id: UUID) -> None:
+    """Lock the person who holds a posting until the end of the transaction.
+
+    Whoever writes postings locks the person first: two that met in the index of overlaps could otherwise wait for each
+    other. The lock is one that check-ins, which refer to people, do not wait for.
+    """
+    holder = sa.select(Posting.person_id).where(Posting.id == posting_id).scalar_subquery()
+    session.execute(sa.select(Person.id).where(Person.id == holder).with_for_update(key_share=True)).all()
 
 
 # --- postings
@@ -139,9 +150,10 @@ def own_postings(session: orm.Session, person_id: UUID) -> Sequence[Posting]:
 
 
 def access_posting(session: orm.Session, who: Who, posting_id: UUID, *, write: bool = False) -> Posting:
-    """Return a posting in sight, or raise not-found. With `write`, one in the district's reach, its row locked."""
+    """Return a posting in sight, or raise not-found. With `write`, one in the district's reach, locked."""
     query = sa.select(Posting).where(Posting.id == posting_id)
     if write:
+        _lock_holder(session, posting_id)
         query = query.where(in_regions(who.regions(Role.DISTRICT))).with_for_update()
     else:
         query = query.where(postings_in_sight(who))

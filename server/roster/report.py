@@ -1,4 +1,4 @@
-"""The report of a roster import as people read it, in Chinese and English. Pure."""
+"""The report of a roster import as people read it, in Chinese and English."""
 
 from collections.abc import Iterator
 
