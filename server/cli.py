@@ -5,6 +5,7 @@ import click
 from server import serving
 from server.auth import commands as auth
 from server.auth.queries import AccountsByLogin
+from server.checkins import commands as checkins
 from server.checkins.rejudging import Judgements
 from server.compliance import commands as compliance
 from server.demo import commands as demo
@@ -43,3 +44,4 @@ for command in (
     main.add_command(command)
 main.add_command(demo.demo)
 main.add_command(demo.phone)
+main.add_command(checkins.check_ins)

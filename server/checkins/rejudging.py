@@ -91,8 +91,7 @@ def judge_again(
     changes: Sequence[ZoneChange] = (),
 ) -> Outcome:
     """Judge the check-ins of a condition by what is known now; with `write`, keep what differs and recount its days."""
-    views = views_of(session, changes)
-    atlas = Atlas()
+    atlas, views = Atlas(), None
     drawn = {
         c.version_id: Stored(str(c.kind), c.name, shapely.to_wkb(c.shape), c.accuracy_m)
         for c in changes
@@ -102,6 +101,9 @@ def judge_again(
     after: tuple[UUID, UUID] | None = None
     while rows := _batch(session, condition, after):
         after = (rows[-1].checkin.person_id, rows[-1].checkin.id)
+        views = views or views_of(
+            session, changes
+        )  # Read only if there is anything to judge: rosters are long.
         judged = _judge(session, rows, views, atlas, drawn)
         outcome.judged += len(rows)
         outcome.faded += sum(row.position is None and row.checkin.commitment is not None for row in rows)
