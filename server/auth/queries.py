@@ -21,17 +21,6 @@ from server.roster.models import Person, Posting, Unit
 NO_SESSION = UUID(int=0)
 """The session of someone who acts through the command line."""
 
-SESSIONS_STANDING = """
-SELECT s.id AS session_id, a.version
-FROM sessions AS s JOIN accounts AS a ON a.id = s.account_id
-WHERE s.id = ANY(%(session_ids)s) AND s.revoked_at IS NULL AND a.disabled_at IS NULL
-"""
-"""Which of many sessions stand, with the authorization version their tokens must carry, for the grouped intake.
-
-psycopg, one parameter: ``session_ids`` (list of UUID). A session that is missing from the result was ended, or its
-account is disabled; a token whose ``ver`` differs from ``version`` is stale. Both mean 401 token-stale.
-"""
-
 
 def version_standing(session: orm.Session, *, session_id: UUID, account_id: UUID) -> int | None:
     """Return the authorization version of a session that stands, else None. Two look-ups by primary key."""

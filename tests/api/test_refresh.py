@@ -4,7 +4,7 @@ import base64
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from threading import Barrier
+from threading import Barrier, Thread
 
 import jwt
 import pytest
@@ -254,6 +254,22 @@ def test_eight_tabs_at_once_rotate_once(service: Service, cadre: Account) -> Non
     answers = race(service, tokens_for(service, cadre).refresh_token, tabs=8)
     assert len({answer.refresh_token for answer in answers if isinstance(answer, Tokens)}) == 1
     assert all(isinstance(answer, Tokens) for answer in answers)
+
+
+def test_a_refresh_that_waited_judges_by_what_it_finds_then(service: Service, cadre: Account) -> None:
+    """Judging by what it read before it waited, the second would set the family back by a generation."""
+    first = tokens_for(service, cadre).refresh_token
+    late: list[Tokens | Problem] = []
+    thread = Thread(target=lambda: late.append(renew(service, first)))
+    with service.app.state.database.write() as session:
+        second = sessions.renew(session, service.app.state.doorkeeper, first)
+        assert isinstance(second, Tokens)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive(), "it must wait for the row"
+        sessions.renew(session, service.app.state.doorkeeper, second.refresh_token)
+    thread.join(10)
+    assert isinstance(late[0], Problem)
 
 
 # --- honest clients and thieves
