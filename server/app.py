@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from server import http
+from server import documented, http
 from server import settings as settings_module
 from server.auth import account_routes as accounts
 from server.auth import routes as auth
@@ -48,6 +48,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="在村 zaicun",
         version=API_VERSION,
+        description=documented.OVERVIEW,
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        openapi_tags=documented.TAGS,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -69,4 +72,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(places.router)
     app.state.body_limits.update(roster.BODY_LIMITS)
     app.include_router(roster.router)
+    documented.complete(app, open_to_all=("auth-login", "auth-activate", "auth-refresh"))
     return app

@@ -154,7 +154,7 @@ def _wants_page(accept: str) -> bool:
     responses=refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
 )
 def account(account_id: AccountId, who: Caretaker, db: Db, response: Response) -> AccountDetailOut:
-    """Return an account one looks after, with every grant it ever had. The ETag is what PATCH wants as If-Match."""
+    """Return an account one looks after (账号详情), with every grant it ever had. The ETag is what PATCH wants as If-Match."""
     with db.read() as session:
         row = queries.access_account(session, who, account_id)
         grants = queries.grants_live(session, [row.id], clock.now())[row.id]

@@ -141,7 +141,7 @@ def _person(who: Who) -> UUID:
     responses=refusals(problems.BAD_CURSOR, problems.FORBIDDEN),
 )
 def own(who: Cadre, db: Db, limit: Limit = 50, cursor: Cursor = None) -> Page[OwnCheckInOut]:
-    """List one's own check-ins, newest first, with what happened to each since."""
+    """List one's own check-ins (我的签到), newest first, with what happened to each since."""
     person_id = _person(who)
     with db.read() as session:
         rows = queries.own_page(session, person_id, pages.decode(cursor, UUID), limit)
@@ -155,7 +155,7 @@ def own(who: Cadre, db: Db, limit: Limit = 50, cursor: Cursor = None) -> Page[Ow
     responses=refusals(problems.BAD_CURSOR, problems.FORBIDDEN),
 )
 def attempts(who: Cadre, db: Db, limit: Limit = 50, cursor: Cursor = None) -> Page[AttemptOut]:
-    """List one's own refused attempts: nothing that was sent is lost."""
+    """List one's own refused attempts (未被接受的签到): nothing that was sent is lost."""
     person_id = _person(who)
     with db.read() as session:
         rows = queries.attempts_page(session, person_id, pages.decode(cursor, int), limit)
@@ -171,7 +171,7 @@ def attempts(who: Cadre, db: Db, limit: Limit = 50, cursor: Cursor = None) -> Pa
     responses=refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
 )
 def one(checkin_id: UUID, who: Cadre, db: Db) -> OwnCheckInOut:
-    """Read one of one's own check-ins."""
+    """Read one of one's own check-ins (签到详情)."""
     person_id = _person(who)
     with db.read() as session:
         return _own(queries.access_own(session, person_id, checkin_id))
