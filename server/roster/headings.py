@@ -53,7 +53,7 @@ def column_of(heading: str) -> str | None:
     """Return the column that a heading stands for, or None."""
     plain = unicodedata.normalize("NFKC", clean(heading)).lower()
     for variant in (plain, _BRACKETS.sub("", plain)):
-        key = re.sub(r"[\s*:：_\-/、()\[\]【】〔〕]", "", variant)
+        key = re.sub(r"[\s*.:：_\-/、()\[\]【】〔〕]", "", variant)
         if key in _BY_HEADING:
             return _BY_HEADING[key]
     return None

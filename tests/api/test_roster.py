@@ -50,14 +50,13 @@ def test_units_page_by_cursor_without_loss(world: World) -> None:
     with world.service.database.write() as session:
         made = {str(make_unit(session, f"分页单位{i:02d}").id) for i in range(7)}
     seen: list[str] = []
-    cursor = None
+    params: dict[str, str | int] = {"q": "分页单位", "limit": 3}
     while True:
-        params = {"q": "分页单位", "limit": 3, **({"cursor": cursor} if cursor else {})}
         page = world.district.get("/v1/units", params=params).json()
         seen += [item["id"] for item in page["items"]]
-        cursor = page["next_cursor"]
-        if cursor is None:
+        if page["next_cursor"] is None:
             break
+        params["cursor"] = page["next_cursor"]
     assert len(seen) == 7
     assert set(seen) == made
 

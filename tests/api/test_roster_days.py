@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -128,8 +129,8 @@ def test_two_officers_posting_the_same_person_at_once_make_one_posting(world: Wo
         one, two = posting_body(person), posting_body(person)
         answers = at_once(
             [
-                lambda one=one: world.district.post("/v1/postings", json=one),
-                lambda two=two: other.post("/v1/postings", json=two),
+                partial(world.district.post, "/v1/postings", json=one),
+                partial(other.post, "/v1/postings", json=two),
             ]
         )
         assert sorted(answer.status_code for answer in answers) == [201, 409]
@@ -143,9 +144,7 @@ def test_two_officers_ending_at_once_the_first_wins(world: World) -> None:
         path, match = f"/v1/postings/{made['id']}/end", {"If-Match": '"1"'}
         answers = at_once(
             [
-                lambda path=path, match=match, client=client, day=day: client.post(
-                    path, json={"until_day": day, "reason": "other"}, headers=match
-                )
+                partial(client.post, path, json={"until_day": day, "reason": "other"}, headers=match)
                 for client, day in ((world.district, "2025-06-30"), (other, "2025-07-31"))
             ]
         )

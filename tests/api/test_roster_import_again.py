@@ -1,6 +1,7 @@
 """Rosters imported again, beside corrections and beside each other; and the report."""
 
 from collections.abc import Iterator
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -136,9 +137,7 @@ def test_two_imports_of_the_same_file_at_once_store_it_once(world: World) -> Non
         staff = [number() for _ in range(40)]
         data = csv_of(*(row(each, 派出单位=f"单位{staff[0]}") for each in staff))
         before = everything(world)
-        answers = at_once(
-            [lambda data=data: send(world, data), lambda data=data: send(world, data, client=other)]
-        )
+        answers = at_once([partial(send, world, data), partial(send, world, data, client=other)])
         assert [answer.status_code for answer in answers] == [201, 201]
         assert sorted(answer.json()["counts"]["new"] for answer in answers) == [0, 40]
         after = everything(world)
@@ -153,8 +152,8 @@ def test_an_import_and_an_officer_at_once_leave_one_posting(world: World) -> Non
         data = csv_of(row(staff))
         answers = at_once(
             [
-                lambda data=data: send(world, data),
-                lambda body=body: world.district.post("/v1/postings", json=body),
+                partial(send, world, data),
+                partial(world.district.post, "/v1/postings", json=body),
             ]
         )
         assert sorted(answer.status_code for answer in answers) in ([201, 409], [201, 422])
@@ -175,9 +174,9 @@ def test_an_import_and_a_correction_at_once_wait_for_each_other(world: World) ->
         body = {"until_day": "2025-08-31", "end_reason": "recalled", "reason": "x"}
         answers = at_once(
             [
-                lambda data=data: send(world, data),
-                lambda posting=posting, body=body: world.district.patch(
-                    f"/v1/postings/{posting}", json=body, headers={"If-Match": "*"}
+                partial(send, world, data),
+                partial(
+                    world.district.patch, f"/v1/postings/{posting}", json=body, headers={"If-Match": "*"}
                 ),
             ]
         )

@@ -52,7 +52,8 @@ def xlsx(
 ) -> bytes:
     book = openpyxl.Workbook()
     page = book.worksheets[0]
-    for cells in (list(HEADER), *rows):
+    page.append(HEADER)
+    for cells in rows:
         page.append(cells)
     if change is not None:
         change(book, page)
