@@ -34,7 +34,9 @@ USER 10001:10001
 WORKDIR /var/lib/zaicun
 EXPOSE 8321
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --retries=3 CMD ["zaicun", "health"]
+# Not `zaicun health`, which says more but loads the whole product: seconds of processor time every ten seconds.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8321/readyz', timeout=5)"]
 ENTRYPOINT ["zaicun"]
 # Bound to loopback unless told otherwise: that a TLS proxy stands in front is said by whoever put it there.
 CMD ["serve"]

@@ -250,9 +250,9 @@ class Service:
         """End the proof with what the program said."""
         sys.exit(f"✗ {what}: {self.process.poll()}\n{self.log.read_text()[-3000:]}")
 
-    def finished(self, what: str, *expected: int) -> None:
-        """Wait for the end; end the proof when it is not as expected (default: 0)."""
-        if self.process.wait(timeout=300) not in (expected or (0,)):
+    def finished(self, what: str, *expected: int, says: str = "") -> None:
+        """Wait for the end; end the proof when it is not as expected (default: 0) or did not say why."""
+        if self.process.wait(timeout=300) not in (expected or (0,)) or says not in self.log.read_text():
             self.fails(what)
         say(f"✓ {what}")
 
@@ -293,8 +293,10 @@ def prove_services(work: Path, stage: Stage) -> None:
             sys.exit(f"✗ {tool} is in the image")
     with database(work, compose):
         asking = [*stage.entrypoint, "health"]
-        service(stage, compose, "serve", asking).finished("health fails while nothing serves", 1)
-        service(stage, compose, "serve").finished("serve refuses a database that was not migrated", 1)
+        service(stage, compose, "serve", asking).finished("health while nothing serves", 1, says="not ready")
+        service(stage, compose, "serve").finished(
+            "serve before migrate is refused", 1, says="Run `zaicun migrate`"
+        )
         service(stage, compose, "migrate").finished("migrate")
         service(stage, compose, "migrate").finished("migrate again")
         serving = service(stage, compose, "serve")
@@ -302,8 +304,7 @@ def prove_services(work: Path, stage: Stage) -> None:
         if serving.process.poll() is not None or not answers("/readyz"):
             serving.fails("serve does not get ready")
         say("✓ serve is ready")
-        asking = compose.services["serve"]["healthcheck"]["test"][1:]
-        service(stage, compose, "serve", asking).finished("the health check of compose.yaml")
+        service(stage, compose, "serve", asking).finished("zaicun health")
         service(stage, compose, "serve", stage.healthcheck).finished("the health check of the image")
         serving.process.terminate()
         serving.finished("serve ends at SIGTERM", 0, -signal.SIGTERM)
