@@ -6,8 +6,9 @@ The four rules a phone must keep:
 
 1. Make the check-in and its id at the tap, write it to the queue on disk, and only then try to send it.
 2. Send it again, with the same id and the same content, until an answer comes that is final. 200 and 201 are; so are
-   400, 403, 409, 413 and 422 (the refused attempt is recorded; show its text). 401: renew the token. 429 and 503: wait
-   as long as Retry-After says, with some jitter. Anything else, a cut connection included: later.
+   400, 403, 404, 409, 413, 415 and 422 (keep it and show its text). 401: renew the token. 429 and 503: wait as long as
+   Retry-After says, with some jitter. Anything else, a cut connection included: later. A page of somebody else's, such
+   as a Wi-Fi's login page or a proxy's error, is no answer whatever its status.
 3. `sent_at` is read anew at each sending, from the same clock as `captured_at`; everything else stays as it was.
 4. Never send a fix older than two minutes as new, never replace a missing fix by an older one.
 """
@@ -41,7 +42,7 @@ def system_clock() -> datetime:
 
 def uuid7(at: datetime) -> UUID:
     """Make a UUIDv7 (RFC 9562 section 5.7): 48 bits of milliseconds, then random bits."""
-    milliseconds = int(at.timestamp() * 1000)
+    milliseconds = int(at.timestamp() * 1000) & 0xFFFF_FFFF_FFFF  # A clock may even stand before 1970.
     number = milliseconds << 80 | secrets.randbits(80)
     number = number & ~(0xF << 76) | 0x7 << 76
     return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)
@@ -61,6 +62,10 @@ class Answer:
         return self.status in {200, 201}
 
 
+class Foreign(httpx.TransportError):
+    """The answer is not zaicun's (a Wi-Fi's login page, a proxy's error): as good as no answer at all."""
+
+
 class Refused(Exception):
     """The server answered with a problem."""
 
@@ -70,6 +75,11 @@ class Refused(Exception):
         )
         self.status = status
         self.problem = problem
+
+    @property
+    def passing(self) -> bool:
+        """Tell whether it is about the moment, not about the request: try again later."""
+        return self.status in {429, 500, 502, 503, 504}
 
 
 @dataclass
@@ -88,6 +98,9 @@ class Phone:
     client: httpx.Client | None = None
     access: str | None = None
     refresh: str | None = None
+    device_hint: str | None = (
+        None  # By it the server knows this phone again when somebody guesses at the password.
+    )
     queue: list[Json] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -98,6 +111,7 @@ class Phone:
             if kept.exists():
                 state = json.loads(kept.read_text("utf-8"))
                 self.access, self.refresh, self.queue = state["access"], state["refresh"], state["queue"]
+                self.device_hint = state.get("device_hint")
 
     # --- logging in
 
@@ -112,9 +126,10 @@ class Phone:
 
     def login(self, login: str, password: str) -> None:
         """Log in with a password."""
-        self._tokens(
-            self._open("/v1/auth/login", {"login": login, "password": password, "client": self.label})
-        )
+        body = {"login": login, "password": password, "client": self.label}
+        if self.device_hint is not None:
+            body["device_hint"] = self.device_hint
+        self._tokens(self._open("/v1/auth/login", body))
 
     def renew(self) -> None:
         """Get a new pair of tokens. A lost answer does no harm: the same refresh token gets the same successor."""
@@ -128,13 +143,14 @@ class Phone:
             if answer.status_code not in {429, 503}:
                 break
             self.pause(_backoff(attempt, answer.headers.get("Retry-After")))
-        found: Json = answer.json()
-        if answer.status_code not in {200, 201}:
+        found = _read(answer, "access_token")
+        if not answer.is_success:
             raise Refused(answer.status_code, found)
         return found
 
     def _tokens(self, body: Json) -> None:
         self.access, self.refresh = body["access_token"], body["refresh_token"]
+        self.device_hint = body.get("device_hint", self.device_hint)  # A refresh brings none.
         self._save()
 
     # --- checking in
@@ -174,13 +190,18 @@ class Phone:
         return sum(entry["answer"] is None for entry in self.queue)
 
     def flush(self, *, attempts: int = 8) -> list[Answer]:
-        """Send what waits, oldest first; return the final answers. What gets none stays in the queue."""
+        """Send what waits, oldest first; return the final answers. What gets none stays in the queue.
+
+        Raises Refused when the person must log in again; nothing of the queue is lost by it.
+        """
         answers = []
         for entry in self.queue:
             if entry["answer"] is None:
                 answer = self._send(entry, attempts)
                 if answer is None:
                     break  # No way through just now; the rest waits too.
+                if answer.status not in FINAL:
+                    continue  # The server stumbles over this one: it stays, and the others are not held up by it.
                 entry["answer"] = {"status": answer.status, "body": answer.body}
                 answers.append(answer)
                 self._save()
@@ -191,13 +212,17 @@ class Phone:
             body = {**entry["content"], "sent_at": self.clock().astimezone(BEIJING).isoformat()}
             try:
                 response = self.call("PUT", f"/v1/check-ins/{entry['id']}", body)
+                if response.status_code in FINAL | {500}:
+                    replayed = response.headers.get("Idempotent-Replay") == "true"
+                    return Answer(response.status_code, _read(response, "verdict"), replayed)
             except httpx.TransportError:
                 self.pause(_backoff(attempt))
                 continue
-            if response.status_code in FINAL:
-                return Answer(
-                    response.status_code, response.json(), response.headers.get("Idempotent-Replay") == "true"
-                )
+            except Refused as refused:  # The token could not be renewed.
+                if not refused.passing:
+                    raise
+                self.pause(_backoff(attempt))
+                continue
             self.pause(_backoff(attempt, response.headers.get("Retry-After")))
         return None
 
@@ -218,8 +243,8 @@ class Phone:
     def get(self, path: str) -> Json:
         """Read something; raises Refused for a problem."""
         response = self.call("GET", path)
-        found: Json = response.json()
-        if response.status_code != httpx.codes.OK:
+        found = _read(response)
+        if not response.is_success:
             raise Refused(response.status_code, found)
         return found
 
@@ -233,7 +258,14 @@ class Phone:
         answered = [entry for entry in self.queue if entry["answer"] is not None]
         forgotten = {entry["id"] for entry in answered[:-300]}  # What is not answered yet is never forgotten.
         self.queue = [entry for entry in self.queue if entry["id"] not in forgotten]
-        state = json.dumps({"access": self.access, "refresh": self.refresh, "queue": self.queue})
+        state = json.dumps(
+            {
+                "access": self.access,
+                "refresh": self.refresh,
+                "device_hint": self.device_hint,
+                "queue": self.queue,
+            }
+        )
         # Written aside, forced to the disk and renamed: a phone that dies here keeps the old queue or the new one.
         aside = self.store / f"phone.{uuid4().hex}.tmp"
         with os.fdopen(
@@ -243,6 +275,18 @@ class Phone:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(self.store / "phone.json")
+
+
+def _read(response: httpx.Response, member: str | None = None) -> Json:
+    """Return the body of an answer: what was asked for, with this member, or a problem with its code. Raises Foreign."""
+    try:
+        found = response.json()
+    except ValueError as error:
+        raise Foreign(f"{response.status_code} without JSON") from error
+    wanted = member if response.is_success else "code"
+    if not isinstance(found, dict) or (wanted is not None and wanted not in found):
+        raise Foreign(f"{response.status_code} without {wanted}")
+    return found
 
 
 def _backoff(attempt: int, retry_after: str | None = None) -> float:
