@@ -4,9 +4,9 @@ LARGEST_FILE = 8 << 20
 MOST_ROWS = 20_000
 MOST_COLUMNS = 64
 MOST_MEMBERS = 1_000  # Of the zip that a workbook is.
-MOST_UNPACKED = 96 << 20
+MOST_UNPACKED = 48 << 20
 MEMORY_BYTES = 768 << 20  # Of the reading process.
-CPU_S = 30
+CPU_S = 20
 WALL_S = 60.0
 HEADER_WITHIN = 20
 """The header stands in one of the first rows that hold anything; titles may stand above it."""
