@@ -24,7 +24,7 @@ from sqlalchemy import orm
 from geo.zones import ZoneKind, circle
 from server import clock, ids, state
 from server.access import Role
-from server.places import publishing, rules
+from server.places import publishing, region_service, rules
 from server.places.models import Region, RegionVersion, Zone, ZoneVersion
 from server.places.rules import RegionKind
 
@@ -142,19 +142,13 @@ def make_village(
 
 def demo_regions(session: orm.Session) -> list[str]:
     """Insert the demo district with its towns and villages, by their tables. Returns the villages' codes."""
+    outcome = region_service.TableOutcome(dry_run=False)
     make_region(session, "500116000000", "江津区")
-    for row in demo_rows("towns.csv"):
-        make_region(session, row["code12"], row["name"], kind=RegionKind(row["kind"]))
-    codes = []
-    for row in demo_rows("units.csv"):
-        make_region(
-            session,
-            row["code"],
-            row["name"],
-            kind=RegionKind(row["kind"]),
-            urban_rural_class=row["urban_rural_class"],
-        )
-        codes.append(row["code"])
+    for name in ("towns.csv", "units.csv"):
+        data = (DEMO / name).read_bytes()
+        outcome = region_service.import_table(session, None, data, valid_from=date(2020, 1, 1), dry_run=False)
+    codes = [row["code"] for row in demo_rows("units.csv")]
+    assert outcome.new == len(codes)
     return codes
 
 

@@ -37,6 +37,7 @@ from server.places.import_schemas import CircleIn, columns_of, parameters_of
 from server.places.inspection import Inspection, Seen, Surroundings
 from server.places.matching import Meant, Said
 from server.places.models import BoundaryImport
+from server.places.region_table import LONGEST_NAME
 from server.places.rules import Finding
 from server.problems import FieldFault, Problem
 
@@ -128,7 +129,10 @@ def _inspected(file: BoundaryFile, draft: BoundaryImport, around: Surroundings) 
             for each in file.features
         ]
         file = replace(file, features=tuple(said_so))
-    said = [Said(each.index, each.code, each.name, each.kind, each.town_code) for each in file.features]
+    said = [
+        Said(each.index, _name(each.code), _name(each.name), each.kind, each.town_code)
+        for each in file.features
+    ]
     meant, findings = matching.match(said, kind=kind, scope=around.scope, regions=around.regions)
     findings += matching.succeeded(meant, around.followed)
     quality = bounded_report(file, district=around.district, neighbours=around.neighbours)
@@ -172,22 +176,26 @@ def inspect_circle(given: CircleIn, around: Surroundings) -> Inspection:
     return _reported(file, quality, [meant], own, draw(file, quality, district=around.district))
 
 
+def _name(text: str | None) -> str | None:
+    return None if text is None else rules.storable(text.strip(), LONGEST_NAME) or None
+
+
 def _reported(
     file: BoundaryFile, quality: QualityReport, meant: Sequence[Meant], own: Sequence[Finding], svg: str
 ) -> Inspection:
     repairs = {repair.feature: _whole(repair.geometry) for repair in quality.repairs}
     findings = [*_all_of(file, quality, repairs.keys()), *own]
-    plain = quality.to_dict()
+    plain = rules.storable_all(quality.to_dict())
     return Inspection(
         features=[
             Seen(one, _whole(feature.geometry), repairs.get(feature.index))
             for one, feature in zip(meant, file.features, strict=True)
         ],
-        findings=findings,
+        findings=[Finding.from_dict(rules.storable_all(each.to_dict())) for each in findings],
         report={name: plain[name] for name in ("filename", "format", "crs", "encoding", "measures")},
-        text_zh=_with(quality.text("zh"), own, meant, "zh"),
-        text_en=_with(quality.text("en"), own, meant, "en"),
-        svg=svg,
+        text_zh=rules.storable(_with(quality.text("zh"), own, meant, "zh")),
+        text_en=rules.storable(_with(quality.text("en"), own, meant, "en")),
+        svg=rules.storable(svg, most=len(svg)),
     )
 
 

@@ -50,10 +50,11 @@ class Meant:
 
 def plain(name: str) -> str:
     """Return a name without the endings that only say what kind of committee it has: 南门社区居民委员会 is 南门."""
-    for suffix in _SUFFIXES:
-        if len(name) > len(suffix) + 1 and name.endswith(suffix):
-            return plain(name.removesuffix(suffix))
-    return name
+    while True:
+        ending = next((each for each in _SUFFIXES if len(name) > len(each) + 1 and name.endswith(each)), None)
+        if ending is None:
+            return name
+        name = name.removesuffix(ending)
 
 
 def match(

@@ -28,6 +28,7 @@ class _Batch:
     coming: Collection[str]
     since: date
     outcome: "TableOutcome"
+    versions: list[RegionVersion] = field(default_factory=list)
 
 
 @dataclass
@@ -67,9 +68,16 @@ def import_table(
     outcome = TableOutcome(dry_run)
     since = valid_from or rules.today(clock.now())
     batch = _Batch(who, known, coming, since, outcome)
-    for row in sorted(rows, key=lambda row: (len(rules.significant(row.code)), row.code)):
-        _apply(session, batch, row)
+    ordered = sorted(rows, key=lambda row: (len(rules.significant(row.code)), row.code))
+    for row in ordered:
+        if row.code not in known:
+            _apply(session, batch, row)
+    session.flush()  # New regions, the upper levels first, before anything that points at them.
+    for row in ordered:
+        if row.code in known:
+            _apply(session, batch, row)
     if not dry_run:
+        session.add_all(batch.versions)
         details = {"new": outcome.new, "changed": len(outcome.changed), "unchanged": outcome.unchanged}
         audit.record(session, who, "region:import", ("region-table", since.isoformat()), **details)
         session.flush()
@@ -130,9 +138,8 @@ def _apply(session: orm.Session, batch: _Batch, row: RegionRow) -> None:
     stored.name, stored.kind, stored.urban_rural_class = facts
     stored.parent_code = parent
     stored.valid_until = row.valid_until or stored.valid_until
-    session.flush()
     if renamed:
-        session.add(_version(stored, from_day, batch.who))
+        batch.versions.append(_version(stored, from_day, batch.who))
 
 
 def _version(region: Region, from_day: date, who: Who | None) -> RegionVersion:

@@ -7,6 +7,7 @@ three digits 001-199 and 400-499 are residents' committees (居委会), 200-399 
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time
@@ -25,6 +26,9 @@ from geo.faults import Severity
 _GEOD = Geod(ellps="WGS84")
 BEIJING = ZoneInfo("Asia/Shanghai")
 CODE = re.compile(r"[0-9]{12}", re.ASCII)
+_UNFIT = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
+)
 CLASS = re.compile(r"[12][0-9]{2}", re.ASCII)
 WHOLE_FILE: Final = -1
 """Stands for the file as a whole where otherwise a feature's place stands."""
@@ -107,6 +111,24 @@ def midnight(day: date) -> datetime:
 def today(instant: datetime) -> date:
     """Return the day in Beijing at the instant."""
     return instant.astimezone(BEIJING).date()
+
+
+def storable(text: str, most: int = 1_000_000) -> str:
+    """Return a text from a file so that a database, XML and a reader can take it, at most so many characters long.
+
+    NFC; control characters but for line ends and tabs, halves of surrogate pairs, and the marks that turn the writing
+    direction of what follows become U+FFFD.
+    """
+    return _UNFIT.sub("\ufffd", unicodedata.normalize("NFC", text)[:most])
+
+
+def storable_all(value: Any) -> Any:  # noqa: ANN401  Any JSON value is one.
+    """Return a JSON value with every text in it made storable."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {key: storable_all(member) for key, member in value.items()}
+    return [storable_all(member) for member in value] if isinstance(value, list | tuple) else value
 
 
 def area_m2(shape: BaseGeometry) -> float:

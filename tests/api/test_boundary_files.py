@@ -30,6 +30,7 @@ from factories_places import (
 from server.cli import main
 from server.places.models import BoundaryImport
 
+pytestmark = pytest.mark.slow  # Each import starts two processes that read and report.
 Town = Callable[[int], list[str]]
 
 
@@ -148,6 +149,21 @@ def test_an_import_of_nothing_fit_is_not_published(desk: Desk, town: Town) -> No
     assert code_of(answer) == (409, "nothing-to-publish")
     assert [one["index"] for one in answer.json()["refused"]] == [0]
     assert desk.importer.get(f"/v1/boundary-imports/{shown['id']}").json()["state"] == "open"
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "\ud800", "\u202e村", "村" * 5000, "𬭎䶮", "=cmd|' /C'!A0", ""])
+@pytest.mark.parametrize("kind", ["village", "urban"])
+def test_odd_names_hurt_nobody(desk: Desk, town: Town, name: str, kind: str) -> None:  # edges 128, 129
+    codes = town(2)
+    odd = feature(codes[0], name, square(codes[0]), kind=kind, town_code=codes[0][:9])
+    data = layer(odd, feature(codes[1], "村1", square(codes[1])))
+    shown = bring(desk.importer, data)
+    assert shown.status_code == 201, shown.text
+    for accept in ("application/json", "text/plain", "image/svg+xml"):
+        path = f"/v1/boundary-imports/{shown.json()['id']}/report"
+        assert desk.importer.get(path, headers={"Accept": accept}).status_code == 200
+    outcome = publish(desk.publisher, shown.json()).json()["outcome"]
+    assert codes[1] not in [one["reference"] for one in outcome["refused"]]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from server.audit import AuditEntry
 from server.places.models import BoundaryImport, Zone, ZoneVersion
 
 GEOD = Geod(ellps="WGS84")
+pytestmark = pytest.mark.slow  # Each import starts two processes that read and report.
 Town = Callable[[int], list[str]]
 
 

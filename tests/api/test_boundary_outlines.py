@@ -10,6 +10,8 @@ import shapely
 from conftest import Service
 from factories_places import DEMO, Desk, bring, code_of, open_desk, publish
 
+pytestmark = pytest.mark.slow  # Each import starts two processes that read and report.
+
 
 @pytest.fixture(scope="module")
 def desk(service: Service) -> Iterator[Desk]:

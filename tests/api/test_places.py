@@ -145,6 +145,16 @@ def test_the_demo_tables_are_tables_of_regions(desk: Desk) -> None:
         assert answer.json() == {"dry_run": False, "new": 0, "changed": [], "unchanged": count}
 
 
+def test_a_town_gets_its_district_when_that_is_known_later(desk: Desk) -> None:
+    first = desk.admin.post("/v1/region-imports", content=table("500118001000,早镇"))
+    assert first.json()["new"] == 1
+    assert desk.cadre.get("/v1/regions/500118001000").json()["parent_code"] is None
+    rows = table("500118001000,早镇,500118", "500118000000,晚区,", header="code,name,parent")
+    second = desk.admin.post("/v1/region-imports", content=rows).json()
+    assert (second["new"], second["changed"]) == (1, ["500118001000"])
+    assert desk.cadre.get("/v1/regions/500118001000").json()["parent_code"] == "500118000000"
+
+
 def test_a_renamed_village_keeps_its_old_name_in_old_months(service: Service, desk: Desk) -> None:  # edge 48
     desk.district.post(
         "/v1/region-imports",

@@ -138,6 +138,22 @@ def test_a_feature_means_a_known_place_or_the_reason_is_named(
     assert (matching.identity(meant[0]) is not None) == (code in {None, "name-differs"})
 
 
+@given(st.text(alphabet="村社区居民委员会龙吟", max_size=3000))
+def test_a_plain_name_is_a_beginning_and_stays_plain(name: str) -> None:
+    plain = matching.plain(name)
+    assert name.startswith(plain)
+    assert matching.plain(plain) == plain
+
+
+@given(st.text())
+def test_any_text_becomes_storable(text: str) -> None:
+    plain = rules.storable(text, 50)
+    assert len(plain) <= 50
+    plain.encode("utf-8")
+    assert not any(ord(char) < 32 and char not in "\t\n\r" for char in plain)
+    assert rules.storable(plain, 50) == plain
+
+
 def test_a_zone_that_two_features_mean_is_neithers() -> None:
     twice = [Said(index, "500116101200", "龙吟村", "village", None) for index in range(2)]
     _, findings = matching.match(twice, kind=None, scope="500116", regions=REGIONS)
