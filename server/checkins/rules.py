@@ -72,7 +72,8 @@ def timing(captured_at: datetime, sent_at: datetime, received_at: datetime) -> T
     if event < EARLIEST:
         raise OverflowError(event)
     return Timing(
-        event_at=min(event, received_at),
+        # In UTC as the database returns it, so that the first answer and a replay are the same bytes (edge 63).
+        event_at=min(event, received_at).astimezone(UTC),
         clock_off=off,
         corrected=corrected,
         from_the_future=captured_at - received_at > CLOCK_TOLERANCE,
