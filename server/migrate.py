@@ -51,6 +51,7 @@ def grant(connection: sa.Connection, app_role: str) -> None:
     """Give the application role exactly what the models declare: an append-only table gets no UPDATE (M14)."""
     quoted = connection.dialect.identifier_preparer.quote(app_role)
     connection.execute(sa.text(f"GRANT USAGE ON SCHEMA public TO {quoted}"))
+    connection.execute(sa.text(f"GRANT SELECT ON alembic_version TO {quoted}"))  # To refuse an old schema.
     for table, rights in db.grants(schema.METADATA).items():
         connection.execute(sa.text(f"REVOKE ALL ON {table} FROM {quoted}"))
         connection.execute(sa.text(f"GRANT {rights} ON {table} TO {quoted}"))

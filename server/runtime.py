@@ -22,14 +22,14 @@ def ready(settings: Settings, say: Say | None = None) -> Iterator[Settings]:
     Raises SettingsFault or ClusterError with what to do.
     """
     if settings.database_url:
-        check_safe(settings)
         check_migrated(settings)
+        check_safe(settings, say)
         yield settings
         return
     with cluster.ensure(settings.var, say=say) as running:
         embedded = replace(settings, database_url=running.app_dsn, owner_database_url=running.owner_dsn)
         migrate.upgrade(embedded.owner_database_url, cluster.APP_ROLE)
-        check_safe(embedded)
+        check_safe(embedded, say)
         yield embedded
 
 
@@ -51,28 +51,42 @@ UNSAFE = {
 }
 
 
-def check_safe(settings: Settings) -> None:
-    """Refuse a database that may lose what was acknowledged, or a role that may do too much (security.md M5)."""
+def check_safe(settings: Settings, say: Say | None = None) -> None:
+    """Refuse a database that may lose what was acknowledged, or a role that may do too much (security.md M5).
+
+    Everything that is wrong is named at once. Checksums that are off are a warning only (ruling 28).
+    """
     with _connected(settings) as connection:
-        for name, (allowed, harm) in UNSAFE.items():
-            value = connection.execute(sa.text("SELECT current_setting(:name)"), {"name": name}).scalar_one()
-            if value not in allowed.split(", "):
-                raise SettingsFault(f"The database runs with {name}={value}: {harm}. It must be {allowed}.")
-        role = connection.execute(
-            sa.text(
-                "SELECT current_user, rolsuper OR rolbypassrls, (SELECT count(*) FROM pg_class c JOIN pg_namespace n"
-                " ON n.oid = c.relnamespace WHERE c.relowner = r.oid AND n.nspname = 'public' AND c.relkind = 'r')"
-                " FROM pg_roles r WHERE rolname = current_user"
-            )
-        ).one()
-    if role[1]:
-        raise SettingsFault(
-            f"The role {role[0]} is a superuser or bypasses row security; give the service a role without."
+        values = {
+            name: connection.execute(sa.text("SELECT current_setting(:name)"), {"name": name}).scalar_one()
+            for name in (*UNSAFE, "data_checksums")
+        }
+        role = connection.execute(_ROLE).one()
+    faults = [
+        f"The database runs with {name}={values[name]}: {harm}. It must be {allowed}."
+        for name, (allowed, harm) in UNSAFE.items()
+        if values[name] not in allowed.split(", ")
+    ]
+    if role.mighty:
+        faults.append(
+            f"The role {role.name} is a superuser or bypasses row security; give the service a role without."
         )
-    if role[2]:
-        raise SettingsFault(
-            f"The role {role[0]} owns tables; the service must use another role than the owner (migrate)."
+    if role.tables:
+        faults.append(
+            f"The role {role.name} owns tables; the service must use another role than the owner (migrate)."
         )
+    if faults:
+        raise SettingsFault("\n".join(faults))
+    if values["data_checksums"] != "on" and say:
+        say(
+            "Warning: the database runs without data checksums; a silent fault of a disk would stay unnoticed."
+        )
+
+
+_ROLE = sa.text("""SELECT current_user AS name, rolsuper OR rolbypassrls AS mighty,
+    (SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE c.relowner = r.oid AND n.nspname = 'public' AND c.relkind = 'r') AS tables
+FROM pg_roles AS r WHERE rolname = current_user""")
 
 
 @contextmanager

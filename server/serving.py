@@ -1,6 +1,8 @@
 """The commands that run the service: serve, migrate, health, the embedded database, the documents."""
 
 import os
+import signal
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -56,6 +58,9 @@ def serve(host: str | None, port: int | None, workers: int | None, *, behind_pro
     with runtime.ready(settings_module.load(), say) as settings:
         _set(DATABASE_URL=settings.database_url, OWNER_DATABASE_URL=settings.owner_database_url)
         say(f"zaicun serves on http://{settings.host}:{settings.port}")
+        # Uvicorn raises the signal again once it has drained; without a handler that would end this process before it
+        # could release the embedded database.
+        signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
         uvicorn.run(
             "server.app:create_app",
             factory=True,
@@ -64,6 +69,7 @@ def serve(host: str | None, port: int | None, workers: int | None, *, behind_pro
             workers=settings.workers,
             log_level="warning",
             access_log=False,
+            proxy_headers=False,  # The auth room reads X-Forwarded-For itself, and only behind a proxy.
             server_header=False,
             timeout_graceful_shutdown=10,
         )

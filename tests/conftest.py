@@ -1,7 +1,6 @@
 """What the tests stand on: one throwaway cluster, one migrated template, a cloned database and a real server a module."""
 
 import contextlib
-import os
 import socket
 import threading
 import time
@@ -50,9 +49,7 @@ def _loopback_only() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A private cluster without durability, because it is thrown away."""
-    running = cluster_module.ensure(
-        Path(os.environ.get("ZAICUN_TEST_VAR", ROOT / "var" / "test")), durable=False
-    )
+    running = cluster_module.ensure(ROOT / "var" / "test", durable=False)
     try:
         yield running
     finally:
@@ -122,7 +119,9 @@ def serving(app: FastAPI) -> Iterator[str]:
     """Serve an application on a loopback port over real HTTP, and stop it at the end."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="warning", lifespan="on", access_log=False, server_header=False)
+    config = uvicorn.Config(
+        app, log_level="warning", lifespan="on", access_log=False, server_header=False, proxy_headers=False
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -10,6 +10,9 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+from conftest import Service
+from factories_auth import make_account, token_for
+from factories_places import make_region
 from sqlalchemy import orm
 
 from server import clock, ids
@@ -17,9 +20,6 @@ from server.access import Role
 from server.roster.models import Person, Posting, PostingPlace, PostingVersion, Unit
 from server.roster.queries import state_of
 from server.roster.rules import EndReason, PostingRole
-from tests.conftest import Service
-from tests.factories_auth import make_account, token_for
-from tests.factories_places import make_region
 
 _NUMBERS = count(1)
 

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import openpyxl
 import sqlalchemy as sa
+from factories_roster import HOME, World
 
 from server.roster.models import Person, Posting, PostingVersion, RosterImport, Unit
-from tests.factories_roster import HOME, World
 
 HEADER = (
     "工号",

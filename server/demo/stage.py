@@ -52,6 +52,7 @@ def _serve(settings: Settings, offset: "Synchronized[float]") -> None:
         port=settings.port,
         log_level="warning",
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=5,
     )

@@ -196,7 +196,9 @@ def test_poor_fixes_are_stored_with_their_reason(
 
 
 @pytest.mark.parametrize("accuracy", [4.0, 30.0, 120.0, 250.0, 356.0, 480.0])
-def test_probabilities_too_small_for_a_real_are_stored(service: Service, cadre: Cadre, accuracy: float) -> None:
+def test_probabilities_too_small_for_a_real_are_stored(
+    service: Service, cadre: Cadre, accuracy: float
+) -> None:
     answer = put(service, cadre, check_in(NOON, position=position(**FAR, accuracy_m=accuracy)))
     assert (answer.status_code, answer.json()["verdict"]) == (201, "outside")
 

@@ -4,12 +4,8 @@ from collections.abc import Iterator
 from datetime import date
 
 import pytest
-
-from server import ids
-from server.access import Role
-from server.roster import days
-from tests.conftest import Service, SetClock
-from tests.factories_roster import (
+from conftest import Service, SetClock
+from factories_roster import (
     DISTRICT,
     FAR,
     FOREIGN,
@@ -25,6 +21,10 @@ from tests.factories_roster import (
     posting_body,
     roster_world,
 )
+
+from server import ids
+from server.access import Role
+from server.roster import days
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,9 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-
-from server import ids
-from server.access import Role
-from server.audit import AuditEntry
-from server.roster import days, hooks
-from server.roster.models import Posting, PostingVersion
-from tests.conftest import Service, SetClock
-from tests.factories_places import make_zone
-from tests.factories_roster import (
+from conftest import Service, SetClock
+from factories_places import make_zone
+from factories_roster import (
     DISTRICT,
     FAR,
     HOME,
@@ -32,6 +26,12 @@ from tests.factories_roster import (
     posting_body,
     roster_world,
 )
+
+from server import ids
+from server.access import Role
+from server.audit import AuditEntry
+from server.roster import days, hooks
+from server.roster.models import Posting, PostingVersion
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-
-from tests.conftest import Service
-from tests.factories_places import make_region
-from tests.factories_roster import FAR, FOREIGN, HOME, NEXT, World, roster_world
-from tests.roster_files import HEADER, csv_of, faults, held, imported, number, row, send, xlsx_of
+from conftest import Service
+from factories_places import make_region
+from factories_roster import FAR, FOREIGN, HOME, NEXT, World, roster_world
+from roster_files import HEADER, csv_of, faults, held, imported, number, row, send, xlsx_of
 
 
 @pytest.fixture(scope="module")

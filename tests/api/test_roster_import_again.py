@@ -5,10 +5,8 @@ from functools import partial
 from uuid import UUID
 
 import pytest
-
-from server.access import Role
-from tests.conftest import Service
-from tests.factories_roster import (
+from conftest import Service
+from factories_roster import (
     DISTRICT,
     FAR,
     HOME,
@@ -18,7 +16,9 @@ from tests.factories_roster import (
     posting_body,
     roster_world,
 )
-from tests.roster_files import csv_of, everything, held, imported, number, row, send
+from roster_files import csv_of, everything, held, imported, number, row, send
+
+from server.access import Role
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-
-from server import ids
-from server.access import Role
-from server.places.models import RegionSuccessor
-from server.roster import days
-from server.roster.rules import EndReason
-from tests.conftest import Service
-from tests.factories_auth import add_grant, make_account, token_for
-from tests.factories_places import make_region
-from tests.factories_roster import (
+from conftest import Service
+from factories_auth import add_grant, make_account, token_for
+from factories_places import make_region
+from factories_roster import (
     DISTRICT,
     FAR,
     FOREIGN,
@@ -33,6 +27,12 @@ from tests.factories_roster import (
     posting_body,
     roster_world,
 )
+
+from server import ids
+from server.access import Role
+from server.places.models import RegionSuccessor
+from server.roster import days
+from server.roster.rules import EndReason
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,14 @@ import httpx
 import openpyxl
 import pytest
 from click.testing import CliRunner, Result
+from conftest import Service
+from factories_roster import HOME, NEXT, World, roster_world
 from openpyxl.worksheet.worksheet import Worksheet
 
 from server.cli import main
 from server.roster import workbook
 from server.roster.headings import COLUMNS
 from server.roster.limits import Refused
-from tests.conftest import Service
-from tests.factories_roster import HOME, NEXT, World, roster_world
 
 HEADER = ("工号", "姓名", "手机", "村代码", "职务", "任职时间", "离任时间", "离任原因")
 _numbers = iter(range(10_000))

@@ -80,7 +80,7 @@ def states_of(case: Case, without: str = "") -> dict[HalfDay, str]:
     }
 
 
-def state(  # noqa: C901, PLR0911, PLR0912, PLR0917  (one line for each step of the precedence)
+def state(  # noqa: C901, PLR0911, PLR0912  (one line for each step of the precedence)
     case: Case,
     where: HalfDay,
     taken: set[HalfDay],
