@@ -13,7 +13,7 @@ _RETRY_AFTER = {
     "description": "多少秒后重试 / seconds to wait before trying again",
     "schema": {"type": "integer", "minimum": 1},
 }
-_ALWAYS = (problems.TOKEN_MISSING, problems.TOKEN_EXPIRED, problems.TOKEN_STALE)
+_ALWAYS = (problems.TOKEN_MISSING, problems.TOKEN_INVALID, problems.TOKEN_EXPIRED, problems.TOKEN_STALE)
 
 
 def refusals(*kinds: Kind) -> dict[int | str, dict[str, Any]]:

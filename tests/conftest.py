@@ -139,7 +139,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def running_service(cloned: Cloned, var: Path, **overrides: Any) -> Iterator[Service]:  # noqa: ANN401  Settings differ in type.
+def running_service(cloned: Cloned, var: Path, **overrides: Any) -> Iterator[Service]:
     """Serve the product on this database."""
     settings = replace(Settings(database_url=cloned.app_url, var=var, argon2_memory_kib=19_456), **overrides)
     app = create_app(settings)

@@ -32,7 +32,7 @@ def make_account(
     *,
     role: Role | str | None = Role.CADRE,
     region: str | None = None,
-    person: Any = None,  # noqa: ANN401  A person row or its id.
+    person: Any = None,
     unit: UUID | None = None,
     login: str | None = None,
     password_hash: str | None = None,

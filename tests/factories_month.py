@@ -67,7 +67,7 @@ def make_policy(
     version: int = 1,
     published: bool = True,
     by: str = "someone",
-    **document: Any,  # noqa: ANN401  Whatever a policy document holds.
+    **document: Any,
 ) -> UUID:
     """Insert a policy, published unless told otherwise."""
     whole = {**CHOSEN, **document}

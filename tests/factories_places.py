@@ -187,7 +187,8 @@ def open_desk(service: "Service") -> Iterator[Desk]:
             make_account(session, role=Role.CADRE, region=TOWN),
         ]
     clients = [service.as_(token_for(service, account)) for account in accounts]
-    yield Desk(*clients, logins=tuple(account.login for account in accounts))
+    names = ("importer", "publisher", "third", "town", "other_town", "admin", "cadre")
+    yield Desk(**dict(zip(names, clients, strict=True)), logins=tuple(account.login for account in accounts))
     for client in clients:
         client.close()
 
@@ -217,7 +218,7 @@ def bring(client: httpx.Client, data: bytes, **params: object) -> httpx.Response
         "valid_from": "2026-01-01",
         **params,
     }
-    return client.post("/v1/boundary-imports", content=data, params=own)
+    return client.post("/v1/boundary-imports", content=data, params={k: str(v) for k, v in own.items()})
 
 
 def publish(client: httpx.Client, shown: dict[str, Any], version: int | None = None) -> httpx.Response:

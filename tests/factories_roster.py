@@ -124,13 +124,13 @@ class World:
     admin: httpx.Client
     opened: contextlib.ExitStack
 
-    def client(self, role: Role, region: str | None = None, **more: Any) -> httpx.Client:  # noqa: ANN401  Passed on to make_account.
+    def client(self, role: Role, region: str | None = None, **more: Any) -> httpx.Client:
         """Return a client of a new account with one grant."""
         with self.service.database.write() as session:
             account = make_account(session, role=role, region=region, **more)
         return self.opened.enter_context(self.service.as_(token_for(self.service, account)))
 
-    def person(self, village: str | None = HOME, *, name: str = "李四", **more: Any) -> UUID:  # noqa: ANN401  Passed on to make_person.
+    def person(self, village: str | None = HOME, *, name: str = "李四", **more: Any) -> UUID:
         """Insert a person, posted to the village since 2025 unless it is None."""
         with self.service.database.write() as session:
             person = make_person(session, name, **more)
@@ -167,7 +167,8 @@ def roster_world(service: Service) -> Iterator[World]:
         ]
     with contextlib.ExitStack() as opened:
         clients = [opened.enter_context(service.as_(token_for(service, account))) for account in accounts]
-        yield World(service, *clients, opened)
+        district, town, other_town, other_district, admin = clients
+        yield World(service, district, town, other_town, other_district, admin, opened)
 
 
 def posting_body(person_id: UUID, village: str = HOME, **more: str | None) -> dict[str, Any]:

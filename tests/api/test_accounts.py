@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -139,7 +140,7 @@ def test_a_district_makes_no_account_outside_its_region(office: Office, region: 
         {"disabled_at": None},
     ],
 )
-def test_odd_input_makes_no_account(office: Office, changed: dict[str, object]) -> None:
+def test_odd_input_makes_no_account(office: Office, changed: dict[str, Any]) -> None:
     answer = office.create(**changed)
     assert code_of(answer) == (422, "invalid-request")
     assert answer.json()["errors"][0]["field"] == next(iter(changed))

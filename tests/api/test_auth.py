@@ -3,8 +3,10 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -74,6 +76,10 @@ def test_a_password_of_other_composition_is_the_same_password(service: Service) 
     assert log_in(service, account.login, "cafe\u0301 cafe\u0301").status_code == 200
 
 
+def _answered(answers: dict[str, httpx.Response], name: str, ask: Callable[[], httpx.Response]) -> None:
+    answers[name] = ask()
+
+
 def test_every_refusal_looks_and_costs_the_same(service: Service, cadre: Account, work: Work) -> None:
     """Wrong password, unknown login, not activated, disabled: one answer, one hash each (M12)."""
     hashed = service.app.state.hasher.hash(PASSWORD)
@@ -91,7 +97,7 @@ def test_every_refusal_looks_and_costs_the_same(service: Service, cadre: Account
     }
     answers: dict[str, httpx.Response] = {}
     for name, (who, password) in attempts.items():
-        cost = work.of(lambda n=name, w=who, p=password: answers.update({n: log_in(service, w, p)}))
+        cost = work.of(partial(_answered, answers, name, partial(log_in, service, who, password)))
         assert (name, cost) == (name, 1)
     bodies = []
     for answer in answers.values():

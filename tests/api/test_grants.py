@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from conftest import Service
@@ -103,9 +104,10 @@ def test_odd_grants_are_refused(office: Office) -> None:
 def test_a_grant_sent_twice_is_one_and_makes_tokens_stale_once(office: Office) -> None:
     account = office.create().json()["id"]
     body = {"id": str(ids.new_id()), "role": "cadre", "region": TOWN}
-    send = lambda **more: office.clients["admin"].post(  # noqa: E731  One line, used three times below.
-        f"/v1/accounts/{account}/grants", json={**body, **more}
-    )
+
+    def send(**more: str) -> httpx.Response:
+        return office.clients["admin"].post(f"/v1/accounts/{account}/grants", json={**body, **more})
+
     assert [send().status_code for _ in range(2)] == [201, 200]
     assert code_of(send(region=OTHER_TOWN)) == (409, "id-reused")
     with office.service.database.read() as session:

@@ -185,7 +185,7 @@ def cadre(service: Service) -> Account:
 
 
 def ask(service: Service, token: str) -> tuple[int, str]:
-    answer = service.client.get("/v1/me", headers={"Authorization": b"Bearer " + token.encode()})
+    answer = service.client.get("/v1/me", headers={b"Authorization": b"Bearer " + token.encode()})
     return answer.status_code, answer.json().get("code", "")
 
 

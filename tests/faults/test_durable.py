@@ -77,7 +77,7 @@ def stored(service: Service) -> list[tuple[UUID, UUID]]:
         return [(row[0], row[1]) for row in session.execute(sa.text("SELECT person_id, id FROM checkins"))]
 
 
-def proxied(cluster: Cluster, **shares: Any) -> CuttingProxy:  # noqa: ANN401  Shares and seed.
+def proxied(cluster: Cluster, **shares: Any) -> CuttingProxy:
     return CuttingProxy(cluster.socket / f".s.PGSQL.{PORT}", **shares)
 
 

@@ -70,7 +70,7 @@ def send(
 _worlds: dict[str, Any] = {}
 
 
-def make_world_once(service: Service) -> Any:  # noqa: ANN401  A World.
+def make_world_once(service: Service) -> Any:
     if service.url not in _worlds:
         _worlds[service.url] = make_world(service)
     return _worlds[service.url]
