@@ -235,7 +235,7 @@ class Phone:
                 self.renew()
             headers = {"Authorization": f"Bearer {self.access}", "Accept-Language": self.language}
             response = self._http.request(method, path, json=body, headers=headers)
-            if response.status_code != httpx.codes.UNAUTHORIZED or last or self.refresh is None:
+            if last or self.refresh is None or not _token_refused(response):
                 return response
             self.access = None
         raise AssertionError("unreachable")
@@ -287,6 +287,13 @@ def _read(response: httpx.Response, member: str | None = None) -> Json:
     if not isinstance(found, dict) or (wanted is not None and wanted not in found):
         raise Foreign(f"{response.status_code} without {wanted}")
     return found
+
+
+def _token_refused(response: httpx.Response) -> bool:
+    """Tell whether a 401 is about the access token; a wrong old password is a 401 too, and renewing does not cure it."""
+    if response.status_code != httpx.codes.UNAUTHORIZED:
+        return False
+    return str(_read(response)["code"]).startswith("token-")
 
 
 def _backoff(attempt: int, retry_after: str | None = None) -> float:
