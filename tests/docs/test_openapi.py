@@ -1,0 +1,116 @@
+"""openapi.json and problems.md: fresh, complete, in both languages, and true."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import ROOT, Service
+from docs import contract
+
+from server import documents, problems
+from server.app import API_VERSION
+
+HAN = re.compile(r"[一-鿿]")
+LATIN = re.compile(r"[A-Za-z]{3}")
+OPEN = {"auth-login", "auth-activate", "auth-refresh"}
+EVERY = [pytest.param(*each, id=each[2]["operationId"]) for each in contract.operations()]
+
+
+def test_the_documents_are_fresh() -> None:
+    assert documents.stale() == [], "run zaicun openapi"
+
+
+def test_operation_ids_are_unique_and_written_alike() -> None:
+    counted = Counter(contract.operation_ids())
+    assert [name for name, number in counted.items() if number > 1] == []
+    assert [name for name in counted if not re.fullmatch(r"[a-z]+(-[a-z]+)+", name)] == []
+
+
+@pytest.mark.parametrize(("_method", "_path", "operation"), EVERY)
+def test_an_operation_is_described_in_both_languages(
+    _method: str, _path: str, operation: dict[str, Any]
+) -> None:
+    text = f"{operation.get('summary', '')} {operation.get('description', '')}"
+    assert HAN.search(text), text
+    assert LATIN.search(text), text
+
+
+@pytest.mark.parametrize(("_method", "_path", "operation"), EVERY)
+def test_an_operation_documents_its_refusals(_method: str, _path: str, operation: dict[str, Any]) -> None:
+    refused = {status: said for status, said in operation["responses"].items() if status >= "400"}
+    assert "401" in refused
+    for status, said in refused.items():
+        content = said["content"][problems.MEDIA_TYPE]
+        assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+        assert set(said["content"]) == {problems.MEDIA_TYPE}, status
+        for code, example in content["examples"].items():
+            assert problems.registry()[code].status == int(status)
+            assert example["value"]["code"] == code
+
+
+def test_every_tag_is_described_in_both_languages() -> None:
+    described = {tag["name"]: tag["description"] for tag in contract.document()["tags"]}
+    used = {tag for _, _, operation in contract.operations() for tag in operation["tags"]}
+    assert used == described.keys()
+    assert all(HAN.search(text) and LATIN.search(text) for text in described.values())
+
+
+def _examples(node: object, place: str = "#") -> Iterator[tuple[str, dict[str, Any], object]]:
+    """Yield every example with the schema it stands beside."""
+    if isinstance(node, dict):
+        if isinstance(node.get("examples"), list):  # Beside a schema's own keywords.
+            for each in node["examples"]:
+                yield place, {name: value for name, value in node.items() if name != "examples"}, each
+        schema = node.get("schema")
+        if isinstance(schema, dict):  # A media type or a parameter.
+            if isinstance(node.get("examples"), dict):
+                for name, each in node["examples"].items():
+                    yield f"{place}/{name}", schema, each["value"]
+            if "example" in node:
+                yield place, schema, node["example"]
+        for name, each in node.items():
+            yield from _examples(each, f"{place}/{name}")
+    elif isinstance(node, list):
+        for number, each in enumerate(node):
+            yield from _examples(each, f"{place}/{number}")
+
+
+def test_examples_in_the_document_fit_their_schemas() -> None:
+    found = list(_examples(contract.document()))
+    assert len(found) > 100
+    wrong = {place: faults for place, schema, value in found if (faults := contract.faults(schema, value))}
+    assert wrong == {}
+
+
+def test_a_wrong_example_would_be_seen() -> None:
+    broken = {
+        "content": {"application/json": {"schema": {"type": "integer"}, "examples": {"a": {"value": "x"}}}}
+    }
+    place, schema, value = next(_examples(broken))
+    assert contract.faults(schema, value), place
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), EVERY)
+def test_who_needs_a_token_is_as_documented(
+    service: Service, method: str, path: str, operation: dict[str, Any]
+) -> None:
+    needs = operation.get("security") == [{"bearer": []}]
+    assert needs == (operation["operationId"] not in OPEN)
+    answer = service.client.request(method, re.sub(r"\{\w+\}", "x", path))
+    assert (answer.json()["code"] == "token-missing") == needs, answer.text
+    assert answer.status_code == (401 if needs else 422)
+
+
+def test_the_version_is_a_date_and_heads_the_changes() -> None:
+    text = (ROOT / "mobile_api_docs" / "CHANGES.md").read_text("utf-8")
+    dates = re.findall(r"^## (\d{4}-\d{2}-\d{2})", text, re.MULTILINE)
+    assert dates == sorted(dates, reverse=True)
+    assert dates[0] == API_VERSION == contract.document()["info"]["version"]
+
+
+def test_every_problem_is_in_the_table() -> None:
+    text = (ROOT / "mobile_api_docs" / "problems.md").read_text("utf-8")
+    for kind in problems.registry().values():
+        assert f"| `{kind.code}` | {kind.status} | {kind.zh} | {kind.en} |" in text, "run zaicun openapi"
