@@ -50,6 +50,11 @@ TEXTS: dict[str, tuple[str, str, str]] = {
         "相邻单位之间有狭缝 {area_m2:,.0f} 平方米,最宽 {width_m:.1f} 米。",
         "There is a sliver of {area_m2:,.0f} m² between neighbours, at most {width_m:.1f} m wide.",
     ),
+    "open-slivers-not-searched": (
+        _N,
+        "图层分散成 {parts} 块,没有查找通向外部的狭缝。",
+        "The layer falls into {parts} pieces; slivers open to the outside were not searched for.",
+    ),
     "hairlines": (
         _N,
         "有 {places} 处不到 {limit_m} 米宽的重叠或缝隙,属于坐标取位误差。",

@@ -50,7 +50,7 @@ class Finding:
     repair: RepairProposal | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data for JSON; geometries as GeoJSON-like WKT are left to the report's blobs."""
+        """Give plain data for JSON, without geometries."""
         return {
             "code": self.code,
             "severity": self.severity.value,

@@ -19,18 +19,13 @@ from shapely.geometry.base import BaseGeometry
 
 from geo.boundary_file import Area, BoundaryFile, Feature
 from geo.columns import EXCLUSION_KINDS
+from geo.crossings import crossings_of, too_tangled
 from geo.faults import Severity
 from geo.findings import FeatureRef, Finding, finding, of_fault, of_repair, ref_of
 from geo.outline import covered, datum_suspected, features_outside, layer_is_elsewhere
 from geo.quality_text import written
 from geo.reading.words import clip
-from geo.repairs import (
-    MOST_CROSSINGS,
-    RepairProposal,
-    area_m2,
-    crossings_of,
-    propose_repair,
-)
+from geo.repairs import RepairProposal, area_m2, propose_repair
 from geo.topology import GRAIN_M, Layer, Piece, gaps, overlaps, union_of
 
 AREA_TOLERANCE = 0.05
@@ -157,7 +152,8 @@ def _repairs(file: BoundaryFile, findings: list[Finding]) -> dict[int, RepairPro
         if proposal is not None:
             proposals[feature.index] = proposal
             findings.append(of_repair(proposal, feature))
-        elif shape is not None and (crossings := crossings_of(shape, shape)) > MOST_CROSSINGS:
+        elif shape is not None and too_tangled(shape):
+            crossings = crossings_of(shape, shape)
             findings.append(finding("repair-too-costly", ref_of(feature), crossings=crossings))
         elif shape is not None:
             findings.append(finding("repair-impossible", ref_of(feature)))
@@ -208,7 +204,9 @@ def _geometry(layer: Layer, district: BaseGeometry | None) -> list[Finding]:
         by_class[piece.class_].append(piece)
     units = by_class["unit"]
     of_file = [piece for piece in layer.pieces if piece.ref.index is not None]
-    if units:
+    # What is too intricate to intersect is too intricate to join.
+    joinable = bool(units) and all(each.code != "overlap-too-intricate" for each in found)
+    if joinable:
         fabric = Layer(pieces=units)
         union = union_of(fabric)
         gaps_found, more = gaps(fabric, union)
@@ -220,7 +218,7 @@ def _geometry(layer: Layer, district: BaseGeometry | None) -> list[Finding]:
         found += elsewhere
         if not elsewhere:
             found += features_outside(Layer(pieces=of_file), district)
-            if units:
+            if joinable:
                 found += covered(fabric, union, district) + datum_suspected(fabric, union, district)
     return found
 

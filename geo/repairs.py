@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pyproj import Geod
 from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from geo.boundary_file import Area, BoundaryFile, Feature
+from geo.crossings import too_tangled
 from geo.fault_texts import GEOMETRY_FAULTS
 from geo.faults import Fault, fault
 
@@ -21,8 +21,6 @@ LARGEST_CHANGE_SHARE = 0.001
 """A larger change of area needs a human (edge 45)."""
 LARGEST_GAP_M = 1.0
 """An open ring whose ends are farther apart may have lost a piece of border."""
-MOST_CROSSINGS = 200_000
-_SAMPLED_SEGMENTS = 60
 _STEP_OF_FAULT = {
     "ring-not-closed": "close-ring",
     "ring-too-short": "drop-short-ring",
@@ -73,33 +71,11 @@ def _ring_area_m2(coordinates: Iterable[tuple[float, ...]]) -> float:
     return abs(float(_GEOD.polygon_area_perimeter(points[:, 0], points[:, 1])[0]))
 
 
-def crossings_of(one: BaseGeometry, other: BaseGeometry) -> int:
-    """Estimate how often the borders of two shapes (or of one with itself) meet, from a sample of their segments."""
-    first, second = _segments(one), _segments(other)
-    if not len(first) or not len(second):
-        return 0
-    step = max(1, len(first) // _SAMPLED_SEGMENTS)
-    sample = first[::step]
-    hits = shapely.STRtree(second).query(sample, predicate="intersects").shape[1]
-    # In one and the same shape every segment meets itself and its two neighbours.
-    honest = 3 * len(sample) if one is other else 0
-    return int(max(0, hits - honest) / len(sample) * len(first) / (2 if one is other else 1))
-
-
-def _segments(shape: BaseGeometry) -> NDArray[np.object_]:
-    rings = shapely.get_rings(shapely.get_parts(shape))
-    pieces = []
-    for ring in rings:
-        points = shapely.get_coordinates(ring)
-        pieces.append(np.stack([points[:-1], points[1:]], axis=1))
-    return np.asarray(shapely.linestrings(np.concatenate(pieces)) if pieces else [], dtype=object)
-
-
 def propose_repair(feature: Feature, faults: Iterable[Fault] = ()) -> RepairProposal | None:
     """Propose how to repair a feature without a usable geometry; None when it needs none or none can be made.
 
     The faults are the feature's own: they say which rings were left open or dropped. Nothing is applied. A shape that
-    crosses itself more than MOST_CROSSINGS times is given up, for the cost grows with the crossings.
+    crosses itself too often (`geo.crossings`) is given up, for the cost grows with the crossings.
     """
     shape = feature.shape_as_read
     if feature.geometry is not None or shape is None:
@@ -107,9 +83,9 @@ def propose_repair(feature: Feature, faults: Iterable[Fault] = ()) -> RepairProp
     mine = [each for each in faults if each.feature == feature.index]
     steps = [step for code, step in _STEP_OF_FAULT.items() if any(each.code == code for each in mine)]
     repaired: BaseGeometry = shape
+    if too_tangled(shape):
+        return None
     if not shapely.is_valid(shape):
-        if crossings_of(shape, shape) > MOST_CROSSINGS:
-            return None
         steps.append("make-valid")
         repaired = shapely.make_valid(shape, method="structure", keep_collapsed=False)
     geometry = _areas_only(repaired)

@@ -10,12 +10,14 @@ from pyproj import Geod
 from shapely import MultiPolygon, Polygon
 
 from geo.boundary_file import Area
+from geo.crossings import too_tangled
 from geo.faults import Fault, fault
 
 Coordinates = NDArray[np.float64]
 _GEOD = Geod(ellps="WGS84")
 _LEAST_VERTICES = 3
 _TRIED_VERTICES = 3
+_GLANCE = 32
 _REASON = re.compile(r"^(?P<why>[^\[]*)(?:\[(?P<x>\S+) (?P<y>\S+)\])?$")
 _RING_CODES = {
     "Ring Self-intersection": "ring-self-intersection",
@@ -64,7 +66,11 @@ def assemble(parts: list[list[Coordinates]], *, flat: bool, index: int, shells_c
     polygons = [Polygon(part[0], part[1:]) for part in closed if part]
     if polygons:
         result.shape = polygons[0] if len(polygons) == 1 else MultiPolygon(polygons)
-        result.faults.extend(validity_faults(result.shape, index))
+        if too_tangled(result.shape):
+            lon, lat = (float(number) for number in shapely.get_coordinates(result.shape)[0])
+            result.faults.append(fault("ring-self-intersection", feature=index, lon=lon, lat=lat))
+        else:
+            result.faults.extend(validity_faults(result.shape, index))
     return result
 
 
@@ -74,7 +80,7 @@ def _checked(ring: Coordinates, index: int, result: Assembled) -> Coordinates | 
         result.faults.append(fault("ring-too-short", feature=index, vertices=0))
         return None
     lon, lat = float(ring[0, 0]), float(ring[0, 1])
-    distinct = len(np.unique(ring, axis=0))
+    distinct = _distinct(ring)
     if distinct < _LEAST_VERTICES:
         result.faults.append(fault("ring-too-short", feature=index, lon=lon, lat=lat, vertices=distinct))
         return None
@@ -95,6 +101,12 @@ def _checked(ring: Coordinates, index: int, result: Assembled) -> Coordinates | 
             )
         )
     return ring
+
+
+def _distinct(ring: Coordinates) -> int:
+    """Count distinct vertices; of a long ring only the first ones, unless they are all alike."""
+    some = len(set(map(tuple, ring[:_GLANCE].tolist())))
+    return some if some >= _LEAST_VERTICES else len(set(map(tuple, ring.tolist())))
 
 
 def _is_clockwise(ring: Coordinates) -> bool:

@@ -20,6 +20,7 @@ _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from geo.sandbox_worker im
 _HEAD = struct.Struct("<8sQ")
 _MAGIC = b"zaicun\x00\x01"
 _OUT_OF_TIME = (-24, -9)  # SIGXCPU, and the SIGKILL that follows it.
+_OUT_OF_MEMORY = (127, -6)  # How the C and C++ libraries end a process that gets no more memory.
 
 Message = tuple[dict[str, Any], list[bytes]]
 
@@ -88,6 +89,8 @@ def run(
 def _understood(answer: bytes, return_code: int) -> Message:
     if return_code in _OUT_OF_TIME:
         raise unreadable("too-slow")
+    if return_code in _OUT_OF_MEMORY:
+        raise unreadable("too-much-memory")
     try:
         document, blobs = unpack(answer)
     except (ValueError, KeyError, TypeError) as error:

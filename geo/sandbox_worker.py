@@ -15,11 +15,16 @@ def main(arguments: list[str]) -> None:
     """Run the task named by the arguments: task, memory in bytes, processor time in seconds."""
     task, memory_bytes, cpu_s = arguments[0], int(arguments[1]), int(arguments[2])
     _bind(memory_bytes, cpu_s)
+    from shapely.errors import GEOSException  # noqa: PLC0415  Only now: see _read.
+
     try:
         answer = pack(*_work(task, *unpack(sys.stdin.buffer.read())))
     except UnreadableFileError as error:
         answer = pack({"refused": error.fault.to_dict()}, [])
-    except MemoryError:
+    except (MemoryError, GEOSException) as error:
+        # GEOS reports memory it could not get by its C++ name; anything else it says would be a fault of ours.
+        if isinstance(error, GEOSException) and "bad_alloc" not in str(error):
+            raise
         answer = pack({"refused": unreadable("too-much-memory").fault.to_dict()}, [])
     sys.stdout.buffer.write(answer)
     sys.stdout.buffer.flush()

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
+from geo.crossings import MOST_CROSSINGS, crossings_of
 from geo.findings import FeatureRef, Finding, finding
 from geo.plane import Plane
-from geo.repairs import MOST_CROSSINGS, area_m2, crossings_of
+from geo.repairs import area_m2
 
 GRAIN_M = 0.5
 """Narrower overlaps and gaps come from rounded coordinates (six decimals: 0.1 m) and are only counted."""
@@ -28,6 +29,7 @@ _INTRICATE_PRODUCT = (
 _TOUCH_M = 0.05
 _LONGEST_EDGE_DEG = 0.005  # Straight in the plane instead, such an edge is off by 3 mm at 30 N.
 _LEAST_OPEN_M2 = 20.0
+_MOST_PARTS = 3_000
 _LEAST_SLENDERNESS = 10.0  # Length over mean width.
 _ROOM_FOR_CURVES = 0.1
 
@@ -50,6 +52,7 @@ class Layer:
     pieces: Sequence[Piece]
     plane: Plane = field(init=False)
     flat: Shapes = field(init=False)
+    _hole_boxes: dict[int, set[tuple[float, ...]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         west, south, east, north = shapely.total_bounds([piece.geometry for piece in self.pieces])
@@ -59,6 +62,12 @@ class Layer:
     def metres(self, shape: BaseGeometry) -> BaseGeometry:
         """Bring a shape to the plane. Borders are straight in degrees (RFC 7946, 3.1.1), so long edges are divided first."""
         return shapely.transform(shapely.segmentize(shape, _LONGEST_EDGE_DEG), self.plane.points)
+
+    def boxes_of_holes(self, number: int) -> set[tuple[float, ...]]:
+        """Give the boxes of a piece's holes, by which a hole left over in the union is known as this piece's own."""
+        if number not in self._hole_boxes:
+            self._hole_boxes[number] = {_box(hole) for hole in _holes(self.flat[number])}
+        return self._hole_boxes[number]
 
     def degrees(self, shape: BaseGeometry) -> BaseGeometry:
         """Bring a shape of the plane back to WGS-84, by Newton's method: the plane has no inverse of its own."""
@@ -105,7 +114,8 @@ def _overlap(layer: Layer, a: int, b: int) -> tuple[Finding | None, bool]:
     """Describe what two pieces share; None when it is nothing, or narrower than the grain (then flagged)."""
     refs = (layer.pieces[a].ref, layer.pieces[b].ref)
     one, other = layer.flat[a], layer.flat[b]
-    if shapely.get_num_coordinates(one) * shapely.get_num_coordinates(other) > _INTRICATE_PRODUCT:
+    # Plain integers: numpy's 32 bits overflow here.
+    if int(shapely.get_num_coordinates(one)) * int(shapely.get_num_coordinates(other)) > _INTRICATE_PRODUCT:
         crossings = crossings_of(one, other)
         if crossings > MOST_CROSSINGS:
             place = layer.pieces[a].geometry
@@ -143,14 +153,13 @@ def union_of(layer: Layer) -> BaseGeometry:
 def gaps(layer: Layer, union: BaseGeometry) -> tuple[list[Finding], int]:
     """Find gaps and slivers between at least two pieces, closed ones and those open to the outside."""
     holes = _holes(union)
-    # Widened and narrowed again, a shape swallows whatever is narrower than twice the width.
-    half = SLIVER_M / 2
-    wide = shapely.buffer(union, half, join_style="mitre", mitre_limit=5.0)
-    closed = shapely.buffer(wide, -half, join_style="mitre", mitre_limit=5.0)
-    filled = shapely.union_all([union, *holes])
-    open_ones = [part for part in shapely.get_parts(closed.difference(filled)) if _is_long(part)]
     found: list[Finding] = []
     hairlines = 0
+    if len(shapely.get_parts(union)) > _MOST_PARTS:
+        open_ones = []
+        found.append(finding("open-slivers-not-searched", parts=len(shapely.get_parts(union))))
+    else:
+        open_ones = _open_slivers(union, holes)
     tree = shapely.STRtree(layer.flat)
     for gap in [*holes, *open_ones]:
         if gap.area <= _LEAST_AREA_M2:
@@ -160,6 +169,15 @@ def gaps(layer: Layer, union: BaseGeometry) -> tuple[list[Finding], int]:
         if result is not None:
             found.append(result)
     return found, hairlines
+
+
+def _open_slivers(union: BaseGeometry, holes: list[Polygon]) -> list[Polygon]:
+    """Find narrow gaps that reach the outside: widened and narrowed again, a shape swallows them."""
+    half = SLIVER_M / 2
+    wide = shapely.buffer(union, half, join_style="mitre", mitre_limit=5.0)
+    closed = shapely.buffer(wide, -half, join_style="mitre", mitre_limit=5.0)
+    rest = shapely.get_parts(closed.difference(shapely.union_all([union, *holes])))
+    return [part for part in rest if isinstance(part, Polygon) and _is_long(part)]
 
 
 def _gap(layer: Layer, tree: shapely.STRtree, gap: Polygon) -> tuple[Finding | None, bool]:
@@ -174,7 +192,7 @@ def _gap(layer: Layer, tree: shapely.STRtree, gap: Polygon) -> tuple[Finding | N
     shape = layer.degrees(gap)
     area = round(area_m2(shape), 1)
     if len(refs) == 1:
-        is_hole = any(gap.equals(hole) for hole in _holes(layer.flat[beside[0]]))
+        is_hole = _box(gap) in layer.boxes_of_holes(beside[0])
         return (
             (finding("hole-unfilled", *refs, shape=shape, area_m2=area), False) if is_hole else (None, False)
         )
@@ -182,9 +200,13 @@ def _gap(layer: Layer, tree: shapely.STRtree, gap: Polygon) -> tuple[Finding | N
     return finding(code, *refs, shape=shape, area_m2=area, width_m=round(width, 2)), False
 
 
-def _is_long(part: BaseGeometry) -> bool:
+def _box(shape: BaseGeometry) -> tuple[float, ...]:
+    return tuple(round(number, 3) for number in shape.bounds)
+
+
+def _is_long(part: Polygon) -> bool:
     """Tell an open sliver from the corner where two neighbours part at an acute angle: it runs beside both."""
-    if not isinstance(part, Polygon) or part.area < _LEAST_OPEN_M2:
+    if part.area < _LEAST_OPEN_M2:
         return False
     length_m = part.length / 2
     return length_m >= _LEAST_SLENDERNESS * part.area / length_m

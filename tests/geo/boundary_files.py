@@ -155,6 +155,15 @@ def _linear_ring(ring: Ring) -> str:
     return f"<LinearRing><coordinates>{text}</coordinates></LinearRing>"
 
 
+def comb(spikes: int) -> Ring:
+    """Draw a valid polygon of needles side by side, a tenth of a degree long."""
+    points = [(106.2, 29.2)]
+    for number in range(spikes):
+        east = 106.2 + number * 1e-6
+        points += [(east, 29.3), (east + 5e-7, 29.21)]
+    return [*points, (106.2 + spikes * 1e-6, 29.2), (106.2, 29.2)]
+
+
 def star(points: int, radius_deg: float = 0.05) -> Ring:
     """Draw a polygon whose every edge crosses about every other: the dearest of all to repair."""
     turns = [math.tau * number * (points // 2) / points for number in range(points + 1)]
