@@ -5,22 +5,18 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from server import documented, http
+from server import documented, http, wiring
 from server import settings as settings_module
 from server.auth import account_routes as accounts
 from server.auth import routes as auth
 from server.auth.doorkeeper import Doorkeeper
 from server.auth.passwords import Hasher
-from server.auth.queries import AccountsByLogin
 from server.checkins import routes as checkins
 from server.checkins.intake import Intake
-from server.checkins.rejudging import Judgements
 from server.compliance import routes as compliance
 from server.db import Database
 from server.month import routes as month
-from server.places import hooks as place_hooks
 from server.places import routes as places
-from server.roster import hooks as roster_hooks
 from server.roster import routes as roster
 from server.settings import Settings
 
@@ -58,9 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = given
     app.state.doorkeeper = Doorkeeper(given)
     app.state.hasher = Hasher(given)
-    judgements = Judgements()
-    place_hooks.install(judgements=judgements, accounts=AccountsByLogin())
-    roster_hooks.install("check-ins", judgements.postings_changed)
+    wiring.install()
     http.install(app)
     app.include_router(auth.router)
     app.include_router(accounts.router)

@@ -1,47 +1,53 @@
-"""The `zaicun` command. Each room brings its own commands; this page gathers them."""
+"""The `zaicun` command. Each room brings its own commands; this page names them and loads the one that is asked for."""
+
+import importlib
 
 import click
 
-from server import serving
-from server.auth import commands as auth
-from server.auth.queries import AccountsByLogin
-from server.checkins import commands as checkins
-from server.checkins.rejudging import Judgements
-from server.compliance import commands as compliance
-from server.demo import commands as demo
-from server.month import commands as month
-from server.places import commands as places
-from server.places import hooks as place_hooks
-from server.roster import commands as roster
-from server.roster import hooks as roster_hooks
+COMMANDS = {
+    "account": "server.auth.commands:account",
+    "boundaries": "server.places.commands:boundaries",
+    "calendar": "server.month.commands:calendar",
+    "check-ins": "server.checkins.commands:check_ins",
+    "db": "server.serving:db",
+    "demo": "server.demo.commands:demo",
+    "health": "server.health:health",
+    "keys": "server.auth.commands:keys",
+    "migrate": "server.serving:migrate_command",
+    "month": "server.compliance.commands:month_group",
+    "openapi": "server.documents:openapi",
+    "phone": "server.demo.phone_commands:phone",
+    "policy": "server.month.commands:policy",
+    "regions": "server.places.commands:regions",
+    "roster": "server.roster.commands:roster",
+    "scheduler": "server.scheduler:scheduler",
+    "serve": "server.serving:serve",
+}
+"""The whole product takes seconds to import on a small machine; a phone or a health check needs little of it."""
+WIRED = frozenset({"boundaries", "regions", "roster"})
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class ByName(click.Group):
+    """A group that imports a command when it is used (Click's lazily loaded subcommands)."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  Click's signature.
+        """Return the names in order."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  As above.
+        """Import and return a command."""
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command = getattr(importlib.import_module(module), name)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.command(cls=ByName, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="zaicun")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """在村: check-ins of cadres posted to villages (下村签到、请销假、在岗情况)."""
-    judgements = Judgements()
-    place_hooks.install(judgements=judgements, accounts=AccountsByLogin())
-    roster_hooks.install("check-ins", judgements.postings_changed)
-
-
-main.add_command(auth.account)
-main.add_command(auth.keys)
-main.add_command(places.regions)
-main.add_command(places.boundaries)
-main.add_command(month.policy)
-main.add_command(month.calendar)
-main.add_command(compliance.month_group)
-main.add_command(roster.roster)
-for command in (
-    serving.serve,
-    serving.migrate_command,
-    serving.scheduler,
-    serving.health,
-    serving.db,
-    serving.openapi,
-):
-    main.add_command(command)
-main.add_command(demo.demo)
-main.add_command(demo.phone)
-main.add_command(checkins.check_ins)
+    if context.invoked_subcommand in WIRED:
+        importlib.import_module("server.wiring").install()

@@ -1,10 +1,13 @@
-"""The documents that are made from the code: openapi.json and problems.md. A test fails when they are stale."""
+"""The documents that are made from the code, openapi.json and problems.md, and `zaicun openapi` that writes them."""
 
 import json
 from pathlib import Path
 
+import click
+
 from server import problems
 from server.app import create_app
+from server.console import plainly, say
 from server.settings import Settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "mobile_api_docs"
@@ -52,3 +55,16 @@ def write() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name, text in _made().items():
         (FOLDER / name).write_text(text, "utf-8")
+
+
+@click.command("openapi")
+@click.option("--check", is_flag=True, help="Only compare; exit with 1 when a document is stale.")
+@plainly
+def openapi(*, check: bool) -> None:
+    """Write mobile_api_docs/openapi.json and problems.md from the code."""
+    found = stale()
+    if check and found:
+        raise click.ClickException(f"stale: {', '.join(found)}; run `zaicun openapi`")
+    if not check:
+        write()
+    say("up to date" if not found else f"written: {', '.join(found)}")

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import click
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import orm
 
-from server import audit, clock, jobs
+from server import audit, clock, jobs, runtime
+from server import settings as settings_module
 from server.compliance import queries
+from server.console import plainly, say
 from server.db import Database
 from server.month.masks import Month
 from server.settings import Settings
@@ -101,3 +104,12 @@ def serve(settings: Settings) -> None:
         scheduler.start()
     finally:
         database.close()
+
+
+@click.command()
+@plainly
+def scheduler() -> None:
+    """Run the scheduled jobs until told to stop; several at once are safe."""
+    with runtime.ready(settings_module.load(), say) as settings:
+        say("zaicun scheduler runs")
+        serve(settings)

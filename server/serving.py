@@ -1,44 +1,17 @@
-"""The commands that run the service: serve, migrate, health, the embedded database, the documents."""
+"""The commands that run the service: serve, migrate, and the embedded database."""
 
 import os
 import signal
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import click
 import sqlalchemy as sa
 import uvicorn
 
-from server import cluster, documents, migrate, runtime
-from server import scheduler as clockwork
+from server import cluster, migrate, runtime
 from server import settings as settings_module
-from server.cluster import ClusterError
+from server.console import plainly, say
 from server.settings import SettingsFault
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def plainly(command: Callable[P, R]) -> Callable[P, R]:
-    """End a command with one clear sentence instead of a traceback, for failures an operator can mend."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except (SettingsFault, ClusterError) as fault:
-            raise click.ClickException(str(fault)) from fault
-
-    return run
-
-
-def say(line: str) -> None:
-    """Tell the operator what is being done."""
-    click.echo(line, err=True)
 
 
 def _set(**given: object) -> None:
@@ -97,28 +70,6 @@ def migrate_command() -> None:
     say("The database is up to date.")
 
 
-@click.command()
-@click.option("--port", type=click.IntRange(1, 65_535), help="Port of the service (default: the setting).")
-@plainly
-def health(port: int | None) -> None:
-    """Ask the running service whether it is ready; exits with 1 when it is not."""
-    address = f"http://127.0.0.1:{port or settings_module.load().port}/readyz"
-    try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            click.echo(answer.read().decode())
-    except (urllib.error.URLError, TimeoutError, OSError) as error:
-        raise click.ClickException(f"not ready: {error}") from error
-
-
-@click.command()
-@plainly
-def scheduler() -> None:
-    """Run the scheduled jobs until told to stop; several at once are safe."""
-    with runtime.ready(settings_module.load(), say) as settings:
-        say("zaicun scheduler runs")
-        clockwork.serve(settings)
-
-
 @click.group()
 def db() -> None:
     """Start, stop or show the embedded database."""
@@ -149,16 +100,3 @@ def status() -> None:
 def _show(state: cluster.Status) -> None:
     for name in ("running", "kept", "pid", "version", "data", "log", "socket"):
         click.echo(f"{name}: {getattr(state, name)}")
-
-
-@click.command("openapi")
-@click.option("--check", is_flag=True, help="Only compare; exit with 1 when a document is stale.")
-@plainly
-def openapi(*, check: bool) -> None:
-    """Write mobile_api_docs/openapi.json and problems.md from the code."""
-    stale = documents.stale()
-    if check and stale:
-        raise click.ClickException(f"stale: {', '.join(stale)}; run `zaicun openapi`")
-    if not check:
-        documents.write()
-    say("up to date" if not stale else f"written: {', '.join(stale)}")

@@ -9,7 +9,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -21,6 +21,8 @@ from server.auth.models import Throttle
 from server.problems import Problem
 
 _FORGOTTEN = timedelta(days=2)
+_UNBLOCKED = datetime(2000, 1, 1, tzinfo=UTC)
+"""Long past, not "now": a clock that steps back, or another server's, must not find somebody blocked who is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def succeeded(session: orm.Session, *subjects: Subject) -> None:
         row = _locked(session, subject)
         if row is not None:
             row.level = max(0.0, row.level - 1) if subject.kind == "address" else 0.0
-            row.blocked_until = row.touched_at
+            row.blocked_until = _UNBLOCKED
     _sweep(session)
 
 
@@ -113,7 +115,7 @@ def withdrawn(session: orm.Session, *subjects: Subject) -> None:
     for subject in sorted(subjects, key=lambda s: s.kind, reverse=True):
         row = _locked(session, subject)
         if row is not None:
-            row.level, row.blocked_until = max(0.0, row.level - 1), row.touched_at
+            row.level, row.blocked_until = max(0.0, row.level - 1), _UNBLOCKED
 
 
 def _sweep(session: orm.Session) -> None:

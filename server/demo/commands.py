@@ -1,14 +1,10 @@
-"""The commands `zaicun demo` and `zaicun phone`."""
+"""The command `zaicun demo`."""
 
-import json
 from datetime import date, datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
-import httpx
 from rich.console import Console
-from zaicun_phone import Phone, Refused
 
 from server import clock
 from server import settings as settings_module
@@ -47,122 +43,3 @@ def demo(*, once: bool, month: date, people: int, port: int) -> None:
         raise click.ClickException(f"{error}. Another port: --port N") from error
     except (SettingsFault, ClusterError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
-
-
-@click.group()
-@click.option("--server", default="http://127.0.0.1:8321", show_default=True, help="Address of the server.")
-@click.option("--login", required=True, help="Login (the staff number).")
-@click.option(
-    "--password", envvar="ZAICUN_PHONE_PASSWORD", help="Password; needed once, then the tokens are kept."
-)
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of this phone (default: var/phone/LOGIN).",
-)
-@click.pass_context
-def phone(context: click.Context, server: str, login: str, password: str | None, store: Path | None) -> None:
-    """Act as a virtual phone against any server; the same code as the reference client."""
-    kept = store or Path("var") / "phone" / login
-    mine = Phone(server, store=kept)
-    context.obj = (mine, login, password)
-    if password and context.invoked_subcommand != "activate":
-        _plainly(lambda: mine.login(login, password))
-
-
-def _plainly(deed: object) -> object:
-    try:
-        return deed()  # type: ignore[operator]  # Every caller gives a function without parameters.
-    except Refused as refused:
-        raise click.ClickException(
-            f"{refused.problem.get('detail', refused)} ({refused.problem.get('code')})"
-        ) from refused
-    except httpx.TransportError as error:
-        raise click.ClickException(f"the server cannot be reached: {error}") from error
-
-
-def _show(found: object) -> None:
-    click.echo(json.dumps(found, ensure_ascii=False, indent=2))
-
-
-@phone.command()
-@click.argument("code")
-@click.option(
-    "--new-password", prompt=True, hide_input=True, confirmation_prompt=True, help="The password to be."
-)
-@click.pass_obj
-def activate(given: tuple[Phone, str, str | None], code: str, new_password: str) -> None:
-    """Use the one-time code of the slip and choose a password."""
-    mine, login, _ = given
-    _plainly(lambda: mine.activate(login, code, new_password))
-    click.echo("已激活 / activated")
-
-
-@phone.command("check-in")
-@click.option("--lon", type=float, help="Longitude, degrees.")
-@click.option("--lat", type=float, help="Latitude, degrees.")
-@click.option("--datum", default="wgs84", show_default=True, help="wgs84, gcj02, bd09 or cgcs2000.")
-@click.option("--accuracy", type=float, default=15.0, show_default=True, help="68 % radius, metres.")
-@click.option("--age", type=float, default=0.0, show_default=True, help="Age of the fix, seconds.")
-@click.option("--mocked", is_flag=True, help="The platform says that the position is mocked.")
-@click.option(
-    "--no-position", help="Why there is no fix: denied, off, timeout, unavailable, unsupported, other."
-)
-@click.option("--kind", default="day", show_default=True, help="day, arrive or leave.")
-@click.option("--note", help="A note.")
-@click.option("--offline", is_flag=True, help="Only queue it; `sync` sends it later.")
-@click.pass_obj
-def check_in(
-    given: tuple[Phone, str, str | None],
-    *,
-    lon: float | None,
-    lat: float | None,
-    datum: str,
-    accuracy: float,
-    age: float,
-    mocked: bool,
-    no_position: str | None,
-    kind: str,
-    note: str | None,
-    offline: bool,
-) -> None:
-    """Check in (签到)."""
-    mine = given[0]
-    position = None
-    if lon is not None and lat is not None:
-        position = {
-            "lon": lon,
-            "lat": lat,
-            "datum": datum,
-            "accuracy_m": accuracy,
-            "age_s": age,
-            "mocked": mocked,
-        }
-    elif no_position is None:
-        raise click.UsageError("give --lon and --lat, or --no-position with the reason")
-    mine.tap(position, kind=kind, note=note, no_position=no_position)
-    if not offline:
-        _send(mine)
-    click.echo(f"等待发送 / waiting: {mine.waiting()}")
-
-
-@phone.command()
-@click.pass_obj
-def sync(given: tuple[Phone, str, str | None]) -> None:
-    """Send what waits."""
-    _send(given[0])
-    click.echo(f"等待发送 / waiting: {given[0].waiting()}")
-
-
-def _send(mine: Phone) -> None:
-    answers = _plainly(mine.flush)
-    for answer in answers:  # type: ignore[attr-defined]  # A list of answers.
-        _show(answer.body)
-
-
-@phone.command()
-@click.argument("month")
-@click.pass_obj
-def month(given: tuple[Phone, str, str | None], month: str) -> None:
-    """Show one's own month (yyyy-mm)."""
-    _show(_plainly(lambda: given[0].month(month)))

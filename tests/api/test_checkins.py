@@ -454,6 +454,18 @@ def test_after_the_minutes_it_cannot_be_taken_back(service: Service, cadre: Cadr
     assert (answer.status_code, answer.json()["code"]) == (409, "withdrawal-too-late")
 
 
+def test_a_step_back_of_the_servers_clock_loses_nothing(
+    service: Service, cadre: Cadre, clock: SetClock
+) -> None:
+    first, second = ids.new_id(), ids.new_id()
+    put(service, cadre, check_in(NOON), first)
+    clock.move(seconds=-30)
+    assert put(service, cadre, check_in(clock()), second).status_code == 201  # edge 61
+    with service.as_(cadre.token) as client:
+        shown = [item["id"] for item in client.get("/v1/check-ins").json()["items"]]
+    assert sorted(shown) == sorted([str(first), str(second)])
+
+
 def test_another_persons_check_in_is_unknown(service: Service, world: World, cadre: Cadre) -> None:
     one, other = ids.new_id(), make_cadre(service, world)
     put(service, cadre, check_in(NOON), one)
