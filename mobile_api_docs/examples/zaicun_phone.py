@@ -113,6 +113,10 @@ class Phone:
                 self.access, self.refresh, self.queue = state["access"], state["refresh"], state["queue"]
                 self.device_hint = state.get("device_hint")
 
+    def close(self) -> None:
+        """Close the connections. Tokens and queue stay where they are kept."""
+        self._http.close()
+
     # --- logging in
 
     def activate(self, login: str, code: str, password: str) -> None:

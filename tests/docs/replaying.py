@@ -44,6 +44,17 @@ def load(path: Path) -> dict[str, Any]:
     return found
 
 
+def answers_by_reason() -> dict[str, set[tuple[str, str]]]:
+    """Return the verdicts and standings that the examples were answered with, by reason."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for path in example_files():
+        for step in load(path)["steps"]:
+            body = step["response"].get("body")
+            if isinstance(body, dict) and "verdict" in body:
+                found.setdefault(body["reason"], set()).add((body["verdict"], body["standing"]))
+    return found
+
+
 @dataclass
 class Stage:
     """A server with a fenced and an unfenced village, a town seat and an urban area, and the clock in our hands."""
