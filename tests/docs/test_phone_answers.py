@@ -12,7 +12,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 import zaicun_phone
-from conftest import Service, SetClock
+from conftest import Clone, Service, SetClock, running_service
 from docs import contract
 from docs.cutting_transport import CuttingTransport
 from docs.phones import FIX, PASSWORD, phone_of, stored
@@ -144,6 +144,27 @@ def test_busy_is_waited_out_for_as_long_as_retry_after_says(
     assert len(pauses) == 1
     assert 2.0 <= pauses[0] <= 3.0
     assert stored(service, cadre) == [str(made)]
+
+
+def test_a_renewal_that_finds_the_server_busy_ends_nothing(
+    clone: Clone, tmp_path: Path, clock: SetClock, pauses: list[float]
+) -> None:
+    clock.set(datetime.now(UTC))
+    with running_service(clone(), tmp_path, statement_timeout_s=0.2) as service:
+        cadre = make_cadre(service, make_world(service))
+        with service.database.engine.connect() as held, held.begin() as lock:
+
+            def wait(seconds: float) -> None:
+                pauses.append(seconds)
+                if len(pauses) == 7:  # Longer than one renewal tries.
+                    lock.rollback()
+
+            with phone_of(service, cadre, pauses, pause=wait) as phone:
+                clock.move(minutes=11)
+                held.execute(sa.text("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE"))
+                made = phone.tap(FIX)
+                assert [answer.body["id"] for answer in phone.flush()] == [str(made)]
+    assert len(pauses) >= 7
 
 
 def test_a_slowed_login_waits_as_long_as_retry_after_says(
