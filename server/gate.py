@@ -4,9 +4,12 @@ The token carries the grants, so knowing who asks costs no I/O. Whether the sess
 changed since, is one look-up at the head of every transaction (security.md M10: effective on the next request).
 How tokens are read and sessions checked is the auth room's; the application puts it here when it is assembled, so
 that the rooms below auth can be asked too.
+
+The dependencies are coroutines although they never wait: FastAPI sends every other function to a thread, and half a
+dozen trips to threads cost more than what is done there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Protocol
@@ -62,28 +65,33 @@ def bearer(request: Request) -> str:
     return token.strip()
 
 
-def current_who(request: Request) -> Who:
+def who_of(request: Request) -> Who:
     """Return who holds the request's token."""
     doorkeeper: Doorkeeper = request.app.state.doorkeeper
     return doorkeeper.read(bearer(request))
+
+
+async def current_who(request: Request) -> Who:
+    """Return who holds the request's token, as a dependency."""
+    return who_of(request)
 
 
 Anyone = Annotated[Who, Depends(current_who)]
 """Any account that is logged in."""
 
 
-def gate(request: Request, who: Anyone) -> Gate:
+async def gate(request: Request, who: Anyone) -> Gate:
     """Return the way to the database for this request."""
     return Gate(request.app.state.database, request.app.state.doorkeeper, who)
 
 
-def open_database(request: Request) -> Database:
+async def open_database(request: Request) -> Database:
     """Return the database for the few routes that need no token (logging in)."""
     database: Database = request.app.state.database
     return database
 
 
-def settings_of(request: Request) -> Settings:
+async def settings_of(request: Request) -> Settings:
     """Return the application's settings."""
     settings: Settings = request.app.state.settings
     return settings
@@ -94,10 +102,10 @@ OpenDb = Annotated[Database, Depends(open_database)]
 Configured = Annotated[Settings, Depends(settings_of)]
 
 
-def requires(*roles: Role) -> Callable[[Who], Who]:
+def requires(*roles: Role) -> Callable[[Who], Coroutine[None, None, Who]]:
     """Return a dependency that lets only these roles pass: 403, because the role never has the operation."""
 
-    def check(who: Anyone) -> Who:
+    async def check(who: Anyone) -> Who:
         if not who.has(*roles):
             raise Problem(problems.FORBIDDEN)
         return who

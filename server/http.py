@@ -145,6 +145,8 @@ def field_faults(errors: Any) -> list[FieldFault]:  # noqa: ANN401  Pydantic's a
     faults = []
     for error in errors:
         place = [str(part) for part in error["loc"] if part not in {"body", "query", "path", "header"}]
+        if error["type"] == "json_invalid":
+            place = []  # Pydantic gives the offset of the character, which is no field.
         code = str(error["type"]).replace("_", "-")
         own = error.get("ctx", {}).get("zh") if isinstance(error.get("ctx"), dict) else None
         faults.append(
@@ -156,6 +158,11 @@ def field_faults(errors: Any) -> list[FieldFault]:  # noqa: ANN401  Pydantic's a
             )
         )
     return faults
+
+
+def is_malformed(error: RequestValidationError) -> bool:
+    """Tell whether the body is no JSON at all."""
+    return any(each["type"] == "json_invalid" for each in error.errors())
 
 
 def install(app: FastAPI) -> None:
@@ -170,10 +177,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
         faults = field_faults(error.errors())
-        broken = any(fault.code == "json-invalid" for fault in faults)
-        kind = problems.MALFORMED_BODY if broken else problems.INVALID_REQUEST
-        names = "、".join(f"{f.field}：{f.zh}" for f in faults[:5])
-        english = "; ".join(f"{f.field}: {f.en}" for f in faults[:5])
+        kind = problems.MALFORMED_BODY if is_malformed(error) else problems.INVALID_REQUEST
+        names = "、".join(f"{f.field}：{f.zh}" if f.field else f.zh for f in faults[:5])
+        english = "; ".join(f"{f.field}: {f.en}" if f.field else f.en for f in faults[:5])
         return answer(Problem(kind, zh=names, en=english, errors=faults[:100]), request)
 
     @app.exception_handler(BodyTooLarge)

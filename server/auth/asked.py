@@ -1,4 +1,7 @@
-"""What the routes of this room ask of a request: the desk, who visits, and answers that nobody stores."""
+"""What the routes of this room ask of a request: the desk, who visits, and answers that nobody stores.
+
+All are coroutines that never wait, as in `server.gate`.
+"""
 
 from typing import Annotated
 
@@ -11,13 +14,13 @@ from server.auth.passwords import Hasher
 from server.gate import Configured, OpenDb
 
 
-def doorkeeper(request: Request) -> Doorkeeper:
+async def doorkeeper(request: Request) -> Doorkeeper:
     """Return the application's doorkeeper."""
     found: Doorkeeper = request.app.state.doorkeeper
     return found
 
 
-def hasher(request: Request) -> Hasher:
+async def hasher(request: Request) -> Hasher:
     """Return the application's hasher, which bounds parallel work for the whole process."""
     found: Hasher = request.app.state.hasher
     return found
@@ -27,12 +30,12 @@ Door = Annotated[Doorkeeper, Depends(doorkeeper)]
 Hashing = Annotated[Hasher, Depends(hasher)]
 
 
-def desk(database: OpenDb, door: Door, hashing: Hashing) -> Desk:
+async def desk(database: OpenDb, door: Door, hashing: Hashing) -> Desk:
     """Return what logging in works with."""
     return Desk(database, door, hashing)
 
 
-def address(request: Request, settings: Configured) -> str:
+async def address(request: Request, settings: Configured) -> str:
     """Return the address that an attempt counts under."""
     peer = request.client.host if request.client else ""
     forwarded = request.headers.getlist("x-forwarded-for")
@@ -43,6 +46,6 @@ AtDesk = Annotated[Desk, Depends(desk)]
 Address = Annotated[str, Depends(address)]
 
 
-def unstored(response: Response) -> None:
+async def unstored(response: Response) -> None:
     """Forbid every cache to keep the answer: it holds tokens, codes or personal data (RFC 9111 section 5.2.2.5)."""
     response.headers["Cache-Control"] = "no-store"

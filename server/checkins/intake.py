@@ -276,6 +276,7 @@ async def _record_refused(
     for item, outcome in zip(group, outcomes, strict=True):
         if isinstance(outcome, Problem):
             attempt = {
+                "at": item.received_at,
                 "person": item.person_id,
                 "account": item.account_id,
                 "checkin": str(item.id),

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from server import clock, pages, problems
+from server import clock, http, pages, problems
 from server.access import Who
 from server.checkins import intake as intakes
 from server.checkins import queries, rules, service
@@ -19,9 +19,9 @@ from server.checkins.queries import Seen
 from server.checkins.record import answer, from_row, sentence
 from server.checkins.schemas import AttemptOut, CheckInIn, CheckInOut, JudgedAgain, OwnCheckInOut, WithdrawIn
 from server.documented import refusals
-from server.gate import Cadre, Db, current_who
+from server.gate import Cadre, Db, who_of
 from server.pages import Cursor, Limit, Page
-from server.problems import Problem
+from server.problems import Kind, Problem
 
 BODY_LIMIT = 16_384
 E7 = 10**7
@@ -37,27 +37,35 @@ class RecordedRoute(APIRoute):
         async def recorded(request: Request) -> Response:
             try:
                 return await handle(request)
-            except (RequestValidationError, HTTPException) as error:
+            except (RequestValidationError, HTTPException, Problem) as error:
                 await _keep_attempt(request, error)
                 raise
 
         return recorded
 
 
-async def _keep_attempt(request: Request, error: RequestValidationError | HTTPException) -> None:
+async def _keep_attempt(request: Request, error: RequestValidationError | HTTPException | Problem) -> None:
+    kind = _refused_as(error)
     try:
-        who = current_who(request)
+        who = who_of(request)
     except Problem:
         return  # Nobody is proven; what strangers send is not kept.
-    if isinstance(error, HTTPException):
-        code, status = problems.MALFORMED_BODY.code, error.status_code
-    else:
-        code, status = problems.INVALID_REQUEST.code, problems.INVALID_REQUEST.status
+    if kind is None:
+        return
     body = getattr(request, "_body", b"")[: intakes.BODY_KEPT]
     given = str(request.path_params.get("checkin_id", ""))
-    await run_in_threadpool(
-        service.record_attempt, request.app.state.database, who, given, (code, status), body
-    )
+    await run_in_threadpool(service.record_attempt, request.app.state.database, who, given, kind, body)
+
+
+def _refused_as(error: RequestValidationError | HTTPException | Problem) -> Kind | None:
+    """Return what a refusal is kept as; None for what the intake keeps itself, and for what is only "later"."""
+    if isinstance(error, Problem):
+        return error.kind if error.kind is problems.FORBIDDEN else None
+    if isinstance(error, http.BodyTooLarge):
+        return problems.BODY_TOO_LARGE
+    if isinstance(error, HTTPException):
+        return problems.MALFORMED_BODY
+    return problems.MALFORMED_BODY if http.is_malformed(error) else problems.INVALID_REQUEST
 
 
 router = APIRouter(prefix="/v1/check-ins", tags=["check-ins"])

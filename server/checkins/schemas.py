@@ -46,7 +46,11 @@ def _salt(text: str) -> str:
 
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_no_nul)]
+Short = Annotated[str, StringConstraints(strip_whitespace=True, max_length=80), AfterValidator(_no_nul)]
+Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_no_nul)]
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_no_nul)
+]
 
 
 class PositionIn(BaseModel):
@@ -67,7 +71,7 @@ class PositionIn(BaseModel):
     )
     altitude_m: Annotated[Number, Field(ge=-20_000, le=100_000)] | None = None
     speed_mps: Annotated[Number, Field(ge=-1_000, le=100_000)] | None = None
-    provider: Annotated[Text, Field(max_length=40)] | None = Field(None, examples=["gps"])
+    provider: Short | None = Field(None, examples=["gps"])
     mocked: bool | None = Field(None, description="系统是否标记为模拟位置 / the platform's mock flag")
 
     @model_validator(mode="after")
@@ -97,10 +101,8 @@ class CheckInIn(BaseModel):
     position: PositionIn | None = Field(description="定位；没有时为 null / the fix, or null")
     no_position: NoPosition | None = Field(None, description="没有定位的原因 / why there is no fix")
     outside_work: bool = Field(False, description="外勤 / work outside the village")
-    note: Annotated[Text, Field(max_length=500)] | None = None
-    client: Annotated[Text, Field(max_length=80)] | None = Field(
-        None, examples=["zaicun-phone/1.0 (Android 14)"]
-    )
+    note: Note | None = None
+    client: Short | None = Field(None, examples=["zaicun-phone/1.0 (Android 14)"])
     salt: Annotated[str, Field(max_length=48), AfterValidator(_salt)] | None = Field(
         None, description="手机保存的随机盐（16–32 字节，base64url） / random salt kept by the phone"
     )
@@ -195,7 +197,7 @@ class WithdrawIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[Text, Field(min_length=1, max_length=200)]
+    reason: Reason
 
 
 class AttemptOut(BaseModel):

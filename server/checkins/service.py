@@ -1,6 +1,6 @@
 """What is done to check-ins after they are stored. Nothing here changes or deletes one (M14, M24)."""
 
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from server.checkins.queries import Seen
 from server.month import book
 from server.month.masks import Month, day_mask
 from server.month.models import PersonMonth
-from server.problems import Problem
+from server.problems import Kind, Problem
 
 ATTEMPTS_A_DAY = 200
 """Kept attempts a person and day at most, so that a broken phone in a loop cannot fill the disk."""
@@ -67,15 +67,13 @@ def recount_day(session: orm.Session, held: PersonMonth, day: date) -> None:
         setattr(held, name, (getattr(held, name) & ~whole) | mask)
 
 
-def record_attempt(
-    database: db.Database, who: Who, checkin_id: str, problem: tuple[str, int], body: bytes
-) -> None:
+def record_attempt(database: db.Database, who: Who, checkin_id: str, kind: Kind, body: bytes) -> None:
     """Keep a refused attempt of a known person in a transaction of its own (ruling 13)."""
     if who.person_id is None:
         return
     with database.write() as session:
         today = sa.select(sa.func.count()).where(
-            Attempt.person_id == who.person_id, Attempt.at > sa.func.now() - sa.text("interval '1 day'")
+            Attempt.person_id == who.person_id, Attempt.at > clock.now() - timedelta(days=1)
         )
         if session.execute(today).scalar_one() < ATTEMPTS_A_DAY:
             session.add(
@@ -84,8 +82,8 @@ def record_attempt(
                     person_id=who.person_id,
                     account_id=who.account_id,
                     checkin_id=checkin_id[:64],
-                    code=problem[0],
-                    status=problem[1],
+                    code=kind.code,
+                    status=kind.status,
                     body=body,
                 )
             )

@@ -1,5 +1,6 @@
 """The demonstration from beginning to end: a district is set up, a past month is lived, and the month is told."""
 
+import itertools
 import secrets
 import time
 from collections import Counter
@@ -29,7 +30,10 @@ from server.settings import Settings
 
 BEIJING = ZoneInfo("Asia/Shanghai")
 DATABASE = "zaicun_demo"
-HANDS = 16
+HANDS = 12
+WORKERS = 2
+PART = 240
+"""Minutes of a part of the day."""
 NAMED = ("500116101", "500116115")  # Two towns whose officers get an account.
 
 
@@ -52,11 +56,14 @@ class Player:
     stage: Stage
     password: str
     waiting_since: date | None = None
+    reached: bool = (
+        False  # "No more taps are needed this month": this phone was told so, and its owner stops.
+    )
 
-    def live(self, day: date, hour: int, outcome: Outcome) -> None:
-        """Do what this person's phone does in this hour of this day."""
+    def live(self, day: date, part: int, outcome: Outcome) -> None:
+        """Do what this person's phone does in this part of this day."""
         for tap in self.life.taps:
-            if tap.day == day and tap.minute // 60 == hour:
+            if tap.day == day and tap.minute // PART == part and not self.reached:
                 self.phone.tap(tap.position, no_position=tap.no_position)
                 self.waiting_since = self.waiting_since or day
                 if (day - self.waiting_since).days + 1 >= self.life.sync_every:
@@ -69,6 +76,7 @@ class Player:
             outcome.sendings += 1
             outcome.refused += not answer.stored
             outcome.verdicts[str(answer.body.get("verdict") or answer.body.get("code"))] += 1
+            self.reached = self.reached or (answer.body.get("month") or {}).get("tier") == "reached"
         self.waiting_since = None
         for _ in range((tap.times_sent if tap else 1) - 1):
             for entry in waiting:
@@ -87,7 +95,7 @@ def fresh_database(settings: Settings, say: Callable[[str], None]) -> Iterator[S
         owner = running.dsn(OWNER_ROLE, DATABASE)
         migrate.upgrade(owner, APP_ROLE)
         # Passwords of people who do not exist are hashed with the least memory that OWASP's list allows.
-        cheap = replace(settings, argon2_memory_kib=19_456)
+        cheap = replace(settings, argon2_memory_kib=19_456, workers=WORKERS)
         yield replace(cheap, database_url=running.dsn(APP_ROLE, DATABASE), owner_database_url=owner)
 
 
@@ -119,6 +127,7 @@ def play(settings: Settings, month: date, people: int, console: Console, *, once
         say(
             f"共发送 {outcome.sendings} 次，其中重复 {outcome.replays} 次（只计一次），被拒 {outcome.refused} 次"
         )
+        say(f"{sum(p.reached for p in players)} 部手机被告知“本月无需再签到”，此后不再签到")
         say("判定：" + "，".join(f"{name} {number}" for name, number in outcome.verdicts.most_common()))
         stage.set(datetime.combine(last + timedelta(days=1), datetime.min.time(), BEIJING).replace(hour=9))
         _tell(offices["甲"], players, month, console)
@@ -158,7 +167,7 @@ def _offices(settings: Settings, stage: Stage) -> dict[str, Office]:
 def _players(
     stage: Stage, district: District, codes: dict[str, str], month: date, last: date
 ) -> list[Player]:
-    shared = httpx.Client(base_url=stage.url, timeout=60, limits=httpx.Limits(max_connections=HANDS))
+    lines = itertools.cycle([httpx.Client(base_url=stage.url, timeout=60) for _ in range(HANDS)])
 
     def player(life: Life) -> Player | None:
         login = life.person.number.lower()
@@ -167,7 +176,7 @@ def _players(
         phone = Phone(
             stage.url,
             clock=lambda: stage.now() + life.clock_off,
-            client=shared,
+            client=next(lines),
             label="zaicun-phone/1.0 (demo)",
         )
         password = secrets.token_urlsafe(9)
@@ -179,18 +188,21 @@ def _players(
 
 
 def _live(players: list[Player], stage: Stage, last: date, console: Console) -> Outcome:
-    """Live the month hour by hour; in each hour all the phones act at once."""
+    """Live the month part by part of each day; in each all the phones act at once."""
     outcome = Outcome()
     due: dict[tuple[date, int], list[Player]] = {}
     for each in players:
         for tap in each.life.taps:
-            due.setdefault((tap.day, tap.minute // 60), []).append(each)
+            due.setdefault((tap.day, tap.minute // PART), []).append(each)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with ThreadPoolExecutor(HANDS) as pool, Progress(*columns, console=console) as progress:
         task = progress.add_task("签到", total=sum(len(p.life.taps) for p in players))
-        for (day, hour), acting in sorted(due.items()):
-            stage.set(datetime.combine(day, datetime.min.time(), BEIJING) + timedelta(hours=hour, minutes=30))
-            list(pool.map(lambda each, day=day, hour=hour: each.live(day, hour, outcome), acting))
+        for (day, part), acting in sorted(due.items()):
+            stage.set(
+                datetime.combine(day, datetime.min.time(), BEIJING)
+                + timedelta(minutes=part * PART + PART // 2)
+            )
+            list(pool.map(lambda each, day=day, part=part: each.live(day, part, outcome), acting))
             progress.update(task, advance=len(acting), description=f"签到 {day}")
         stage.set(datetime.combine(last, datetime.min.time(), BEIJING) + timedelta(hours=23, minutes=40))
         list(pool.map(lambda each: each.send(None, outcome), [p for p in players if p.phone.waiting()]))

@@ -1,4 +1,4 @@
-"""The demonstration's server: the product itself in a process of its own, with a clock that can be moved.
+"""The demonstration's server: the product itself in processes of its own, with a clock that can be moved.
 
 The clock is the one thing that is not real, so that a past month can be played through the real API. It exists here
 only: no setting of the product moves a clock.
@@ -9,7 +9,7 @@ import multiprocessing
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.sharedctypes import Synchronized
@@ -44,12 +44,10 @@ class Stage:
         self.offset.value = 0.0
 
 
-def _serve(settings: Settings, offset: "Synchronized[float]") -> None:
+def _serve(settings: Settings, offset: "Synchronized[float]", listener: socket.socket) -> None:
     clock.use(lambda: clock.system() + timedelta(seconds=offset.value))
     config = uvicorn.Config(
         create_app(settings),
-        host=settings.host,
-        port=settings.port,
         log_level="warning",
         access_log=False,
         proxy_headers=False,
@@ -59,7 +57,7 @@ def _serve(settings: Settings, offset: "Synchronized[float]") -> None:
     server = uvicorn.Server(config)
     threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
-        server.run()
+        server.run(sockets=[listener])
 
 
 def _end_with_parent(server: uvicorn.Server) -> None:
@@ -72,26 +70,33 @@ def _end_with_parent(server: uvicorn.Server) -> None:
 
 @contextlib.contextmanager
 def raised(settings: Settings) -> Iterator[Stage]:
-    """Run the server until the block ends. Raises OSError when the port is taken or it does not start."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((settings.host, settings.port))
+    """Run the servers until the block ends. Raises OSError when the port is taken or they do not start."""
     context = multiprocessing.get_context("spawn")
     offset = context.Value("d", 0.0)
-    process = context.Process(target=_serve, args=(settings, offset), daemon=True)
-    process.start()
     url = f"http://{settings.host}:{settings.port}"
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(256)
+        workers = [
+            context.Process(target=_serve, args=(settings, offset, listener), daemon=True)
+            for _ in range(settings.workers)
+        ]
+        for worker in workers:
+            worker.start()
     try:
-        _wait(url, process)
+        _wait(url, workers)
         yield Stage(url, offset)
     finally:
-        process.terminate()
-        process.join(15)
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join(15)
 
 
-def _wait(url: str, process: multiprocessing.process.BaseProcess) -> None:
+def _wait(url: str, workers: Sequence[multiprocessing.process.BaseProcess]) -> None:
     deadline = time.monotonic() + START_WITHIN_S
-    while time.monotonic() < deadline and process.is_alive():
+    while time.monotonic() < deadline and all(worker.is_alive() for worker in workers):
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(f"{url}/readyz", timeout=5).status_code == httpx.codes.OK:
                 return

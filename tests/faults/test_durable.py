@@ -16,8 +16,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from conftest import Clone, Cloned, Service, running_service
-from cutting_proxy import CuttingProxy, cutting
 from factories_checkins import Cadre, check_in, make_cadre, make_world
+from faults.cutting_proxy import CuttingProxy, cutting
 
 from server import clock, ids
 from server.checkins.intake import Intake, Outcome
