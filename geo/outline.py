@@ -72,7 +72,7 @@ def features_outside(layer: Layer, district: BaseGeometry) -> list[Finding]:
             distance = round(float(shapely.distance(shape, flat)), 1)
             found.append(finding("outside-district", piece.ref, shape=piece.geometry, distance_m=distance))
             continue
-        distance_m = float(outline.distances(shapely.points(shapely.get_coordinates(rest))).max())
+        distance_m = float(outline.distances(_points(rest)).max())
         if distance_m <= EDGE_M and share <= _EDGE_SHARE:
             slight, slight_m2, slight_m = slight + 1, slight_m2 + area, max(slight_m, distance_m)
             continue
@@ -151,7 +151,7 @@ def datum_suspected(layer: Layer, union: BaseGeometry, district: BaseGeometry) -
     than 100 m to a third. Inner borders say nothing, so a layer that reaches no outline is not judged.
     """
     outline = shapely.segmentize(_border(layer.metres(district)), _STEP_M)
-    points = shapely.points(shapely.get_coordinates(outline))
+    points = _points(outline)
     border = _border(union)
     near = _Line(border).distances(points)
     points = points[near <= _REACH_M]
@@ -191,6 +191,10 @@ def _border(shape: BaseGeometry) -> BaseGeometry:
     """Give the outer border: holes belong to the inside."""
     parts = [part for part in shapely.get_parts(shape) if isinstance(part, Polygon)]
     return shapely.multilinestrings([part.exterior for part in parts])
+
+
+def _points(shape: BaseGeometry) -> npt.NDArray[np.object_]:
+    return np.asarray(shapely.points(shapely.get_coordinates(shape)))
 
 
 class _Line:

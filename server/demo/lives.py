@@ -89,7 +89,7 @@ def _life(
     seat = district.seats.get(person.village.town)
     taps = [_tap(day, habit, home, seat, drawn) for day in present]
     # Signal is bad in the valleys: many phones get through every second or third day only.
-    sync = {Habit.NO_SIGNAL: 3, Habit.LONG_NO_SIGNAL: 9}.get(habit) or drawn.choice((1, 1, 2, 3))
+    sync = {Habit.NO_SIGNAL: 3, Habit.LONG_NO_SIGNAL: 9}.get(habit) or drawn.choice((1, 2, 3, 3))
     off = timedelta(minutes=15) if drawn.random() < 0.03 else timedelta(0)  # noqa: PLR2004  A share of wrong clocks.
     return Life(person, habit, tuple(taps), sync, off)
 

@@ -30,7 +30,7 @@ from server.settings import Settings
 
 BEIJING = ZoneInfo("Asia/Shanghai")
 DATABASE = "zaicun_demo"
-HANDS = 12
+HANDS = 16
 WORKERS = 2
 PART = 240
 """Minutes of a part of the day."""

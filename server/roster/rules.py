@@ -14,7 +14,7 @@ from enum import StrEnum
 class PostingRole(StrEnum):
     """What the person is in the village. A first secretary who also leads the team holds one posting (edge 79)."""
 
-    FIRST_SECRETARY = "first_secretary"  # 第一书记
+    FIRST_SECRETARY = "first_secretary"  # 第一书记  # pragma: allowlist secret
     MEMBER = "member"  # 工作队员
 
 
