@@ -193,7 +193,7 @@ def _border(shape: BaseGeometry) -> BaseGeometry:
     return shapely.multilinestrings([part.exterior for part in parts])
 
 
-def _points(shape: BaseGeometry) -> npt.NDArray[np.object_]:
+def _points(shape: BaseGeometry) -> NDArray[np.object_]:
     return np.asarray(shapely.points(shapely.get_coordinates(shape)))
 
 
