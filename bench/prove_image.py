@@ -34,7 +34,6 @@ import yaml  # type: ignore[import-untyped]  # It comes with compose-lint and ca
 from server import postgres
 
 PROJECT = Path(__file__).resolve().parents[1]
-MIRROR = "http://deb.debian.org/debian"
 STARTED = time.monotonic()
 CLONE_NEWNET = 0x40000000  # sched.h; os.unshare() came with Python 3.12.
 NOT_RUN = {"LABEL", "EXPOSE", "STOPSIGNAL"}  # They describe; there is nothing to run.
@@ -333,8 +332,7 @@ def main() -> None:
             "--variant=minbase",
             "--include=python3,python3-venv",
             "bookworm",
-            str(base),
-            MIRROR,
+            str(base),  # No mirror named: debootstrap knows its own default for the suite.
         )
     python = base / "usr/local/bin/python"
     if not python.is_symlink():

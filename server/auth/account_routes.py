@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from server import clock, pages, problems
+from server import clock, pages, preconditions, problems
 from server.access import Role, Who
 from server.auth import queries, service, shown, slips
 from server.auth.asked import unstored
@@ -27,8 +27,7 @@ from server.auth.schemas import (
 from server.documented import refusals
 from server.gate import Configured, Db, requires
 from server.pages import Cursor, Limit, Page
-from server.places import preconditions
-from server.places.preconditions import IfMatch
+from server.preconditions import IfMatch
 from server.settings import Settings
 
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"], dependencies=[Depends(unstored)])

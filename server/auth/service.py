@@ -7,13 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import orm
 
-from server import audit, clock, db, ids, problems
+from server import audit, clock, db, ids, preconditions, problems
 from server.access import Role, Who
 from server.auth import codes, queries, rules, sessions
 from server.auth.codes import Made
 from server.auth.models import Account, GrantRevocation, GrantRow
 from server.auth.rules import GrantFault
-from server.places import preconditions
 from server.problems import FieldFault, Problem
 from server.roster.models import Person
 

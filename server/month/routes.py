@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 
-from server import pages, problems
+from server import bodies, pages, preconditions, problems
 from server.access import Role, Who
 from server.documented import refusals
 from server.gate import Anyone, Configured, Db, DistrictOfficer
@@ -25,7 +25,6 @@ from server.month.schemas import (
     PublishIn,
 )
 from server.pages import Page
-from server.places import bodies, preconditions
 from server.problems import FieldFault, Problem
 
 router = APIRouter(prefix="/v1", tags=["month"])

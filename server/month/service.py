@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import orm
 
-from server import audit, clock, db, problems, state
+from server import audit, clock, db, preconditions, problems, state
 from server.access import Role, Who
 from server.month import book, policy_document, queries
 from server.month.consequences import PolicyNotChosen, create
@@ -24,7 +24,6 @@ from server.month.models import CalendarYear, PolicyRow
 from server.month.policy import Mode, Policy, legal_day
 from server.month.policy_document import PolicyRefused
 from server.month.schemas import PolicyIn, consequences_out
-from server.places import preconditions
 from server.problems import FieldFault, Problem
 
 OFFERED_MODES = (Mode.DAILY_TAP, Mode.SPOT_CHECKS_ONLY)

@@ -7,12 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from server import http, pages, problems
+from server import bodies, http, pages, preconditions, problems
 from server.access import Who
 from server.documented import refusals
 from server.gate import Configured, Db, DistrictOfficer, requires
 from server.pages import Page
-from server.places import bodies, import_queries, import_service, inspecting, preconditions, publishing
+from server.places import import_queries, import_service, inspecting, publishing
 from server.places.import_schemas import (
     AcceptIn,
     CircleIn,
@@ -24,8 +24,8 @@ from server.places.import_schemas import (
 )
 from server.places.inspection import Inspection
 from server.places.models import BoundaryImport
-from server.places.preconditions import IfMatch
 from server.places.rules import ImportState
+from server.preconditions import IfMatch
 
 router = APIRouter(prefix="/v1/boundary-imports", tags=["places"])
 BODY_LIMITS = {"/v1/boundary-imports": bodies.LARGEST_FILE}

@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy import orm
 
-from server import pages, problems
+from server import bodies, pages, problems
 from server.access import Who
 from server.documented import refusals
 from server.gate import Anyone, Db, DistrictOfficer, requires
 from server.pages import Page
-from server.places import bodies, import_service, inspecting, region_queries, region_service
+from server.places import import_service, inspecting, region_queries, region_service
 from server.places.rules import RegionKind
 from server.places.schemas import (
     RegionDetailOut,

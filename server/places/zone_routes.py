@@ -8,14 +8,14 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AwareDatetime
 
 from geo.zones import ZoneKind
-from server import clock, pages, problems
+from server import clock, pages, preconditions, problems
 from server.access import Role, Who
 from server.documented import refusals
 from server.gate import Anyone, Db, requires
 from server.pages import Page
-from server.places import preconditions, queries, region_queries
-from server.places.preconditions import IfNoneMatch
+from server.places import queries, region_queries
 from server.places.schemas import RegionPrefix, ZoneFeatureOut, ZoneOut, ZoneVersionOut
+from server.preconditions import IfNoneMatch
 from server.problems import Problem
 
 router = APIRouter(prefix="/v1", tags=["places"])

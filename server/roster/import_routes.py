@@ -5,10 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from server import http, problems
+from server import bodies, http, problems
 from server.documented import refusals
 from server.gate import Db, DistrictOfficer
-from server.places import bodies
 from server.roster import importing, known, report
 from server.roster.limits import LARGEST_FILE
 from server.roster.schemas import ImportOut

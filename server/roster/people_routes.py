@@ -6,14 +6,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from server import pages, problems
+from server import pages, preconditions, problems
 from server.access import Role, Who
 from server.documented import refusals
 from server.gate import Anyone, Db, DistrictOfficer, requires
 from server.pages import Page
-from server.places import preconditions
-from server.places.preconditions import IfMatch
 from server.places.rules import significant
+from server.preconditions import IfMatch
 from server.roster import headings, queries, service, shown
 from server.roster.schemas import (
     PersonChange,

@@ -4,11 +4,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from server import problems
+from server import preconditions, problems
 from server.documented import refusals
 from server.gate import Db, DistrictOfficer
-from server.places import preconditions
-from server.places.preconditions import IfMatch
+from server.preconditions import IfMatch
 from server.problems import Problem
 from server.roster import queries, service, shown
 from server.roster.models import Posting
