@@ -12,11 +12,10 @@ from shapely import MultiPolygon
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import orm
 
-from server import audit, clock, db, problems
+from server import audit, clock, db, preconditions, problems
 from server.access import Role, Who
 from server.places import (
     import_queries,
-    preconditions,
     publishing,
     queries,
     region_queries,
