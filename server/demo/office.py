@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -44,6 +45,10 @@ class Office:
         """Return the ETag of what lies at a path, to be given back as If-Match."""
         return self._send("GET", path).headers["ETag"]
 
+    def picture(self, path: str) -> bytes:
+        """Return a report as a picture (SVG)."""
+        return self._send("GET", path, headers={"Accept": "image/svg+xml"}).content
+
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401  What httpx takes.
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         answer = self._http.request(
@@ -84,12 +89,16 @@ def appoint(by: Office, url: str, *, login: str, name: str, role: Role, region: 
 
 
 def publish_boundaries(
-    importer: Office, publisher: Office, district: District, say: Callable[[str], None]
+    importer: Office, publisher: Office, district: District, pictures: Path, say: Callable[[str], None]
 ) -> None:
-    """Import the register of regions and both layers; another person publishes them."""
+    """Import the register of regions and both layers, keep the reports' pictures; another person publishes them."""
     importer.ask(
         "POST", "/v1/region-imports", params={"valid_from": "2020-01-01"}, content=district.regions_csv()
     )
+    # Recorded first: a wrong datum or a wrong zone shows only against the district's own outline.
+    outline = district.file("district.geojson")
+    path = f"/v1/region-outlines/{DISTRICT}000000"
+    importer.ask("PUT", path, params={"filename": "district.geojson"}, content=outline)
     for name, kind in (("villages.geojson", "village"), ("exclusion_zones.geojson", None)):
         query: Json = {
             "id": str(ids.new_id()),
@@ -97,14 +106,19 @@ def publish_boundaries(
             "accuracy_m": 10,
             "valid_from": "2020-01-01T00:00:00+08:00",
             "region": DISTRICT,
+            "caption": "合成示意",
         }
         if kind:
             query["kind"] = kind
         made = importer.ask("POST", "/v1/boundary-imports", params=query, content=district.file(name))
         path = f"/v1/boundary-imports/{made['id']}"
+        picture = pictures / f"{Path(name).stem}.svg"
+        picture.write_bytes(importer.picture(f"{path}/report"))
         tried = publisher.ask("POST", f"{path}/dry-run")
         publisher.ask("POST", f"{path}/publish", headers={"If-Match": publisher.version(path)})
-        say(f"{name}: 新增 {len(tried['new'])} 个区域，未采用 {len(tried['refused'])} 个要素")
+        say(
+            f"{name}: 新增 {len(tried['new'])} 个区域，未采用 {len(tried['refused'])} 个要素；质量报告图 {picture}"
+        )
 
 
 def publish_policy(maker: Office, publisher: Office, month: date) -> None:

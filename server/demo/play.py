@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -117,7 +116,7 @@ def play(settings: Settings, month: date, people: int, console: Console, *, once
             stage.now
         )  # What this process writes itself, the first administrator, is of the stage's time too.
         offices = _offices(given, stage)
-        publish_boundaries(offices["甲"], offices["乙"], district, say)
+        publish_boundaries(offices["甲"], offices["乙"], district, given.var, say)
         publish_policy(offices["甲"], offices["乙"], month)
         codes = enrol(offices["甲"], district)
         say(f"花名册已导入，{len(codes)} 个账号已建，激活条已生成")
@@ -297,8 +296,3 @@ def _logins(stage: Stage, offices: dict[str, Office], players: list[Player], con
 def past_month(today: date) -> date:
     """Return the first day of the month before."""
     return (today.replace(day=1) - timedelta(days=1)).replace(day=1)
-
-
-def demo_folder(settings: Settings) -> Path:
-    """Return where the demonstration keeps its database."""
-    return settings.var / "demo"
