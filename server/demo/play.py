@@ -1,39 +1,30 @@
 """The demonstration from beginning to end: a district is set up, a past month is lived, and the month is told."""
 
 import itertools
-import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from zaicun_phone import Phone
 
-from server import clock, cluster, migrate
-from server.access import Role
-from server.auth import service as auth
-from server.cluster import APP_ROLE, OWNER_ROLE
-from server.db import Database
+from server import cluster
+from server.cluster import APP_ROLE
 from server.demo.district import DISTRICT, District
 from server.demo.lives import Life, Tap, lives
-from server.demo.office import Json, Office, appoint, enrol, publish_boundaries, publish_policy
+from server.demo.office import Json, Office
+from server.demo.ready import BEIJING, DATABASE, HANDS, Prepared, morning_before, prepare
 from server.demo.stage import Stage, raised
 from server.settings import Settings
 
-BEIJING = ZoneInfo("Asia/Shanghai")
-DATABASE = "zaicun_demo"
-HANDS = 16
 WORKERS = 2
 PART = 240
 """Minutes of a part of the day."""
-NAMED = ("500116101", "500116115")  # Two towns whose officers get an account.
 
 
 @dataclass
@@ -53,7 +44,6 @@ class Player:
     life: Life
     phone: Phone
     stage: Stage
-    password: str
     waiting_since: date | None = None
     reached: bool = (
         False  # "No more taps are needed this month": this phone was told so, and its owner stops.
@@ -85,19 +75,6 @@ class Player:
             outcome.replays += sum(answer.replayed for answer in again)
 
 
-@contextmanager
-def fresh_database(settings: Settings, say: Callable[[str], None]) -> Iterator[Settings]:
-    """Yield settings with an empty, migrated database of the demonstration's own cluster."""
-    with cluster.ensure(settings.var, say=say) as running:
-        running.drop_database(DATABASE)
-        running.create_database(DATABASE)
-        owner = running.dsn(OWNER_ROLE, DATABASE)
-        migrate.upgrade(owner, APP_ROLE)
-        # Passwords of people who do not exist are hashed with the least memory that OWASP's list allows.
-        cheap = replace(settings, argon2_memory_kib=19_456, workers=WORKERS)
-        yield replace(cheap, database_url=running.dsn(APP_ROLE, DATABASE), owner_database_url=owner)
-
-
 def play(settings: Settings, month: date, people: int, console: Console, *, once: bool) -> None:
     """Run the demonstration; without `once` it keeps serving until interrupted."""
     begun = time.monotonic()
@@ -110,80 +87,59 @@ def play(settings: Settings, month: date, people: int, console: Console, *, once
     say(
         f"[bold]在村演示[/bold]：江津区 {len(district.people)} 名驻村干部（虚构），{month:%Y 年 %-m 月}；边界为合成示意，非真实村界"
     )
-    with fresh_database(replace(settings, var=settings.var / "demo"), say) as given, raised(given) as stage:
-        stage.set(datetime.combine(month - timedelta(days=1), datetime.min.time(), BEIJING).replace(hour=9))
-        clock.use(
-            stage.now
-        )  # What this process writes itself, the first administrator, is of the stage's time too.
-        offices = _offices(given, stage)
-        publish_boundaries(offices["甲"], offices["乙"], district, given.var, say)
-        publish_policy(offices["甲"], offices["乙"], month)
-        codes = enrol(offices["甲"], district)
-        say(f"花名册已导入，{len(codes)} 个账号已建，激活条已生成")
-        players = _players(stage, district, codes, month, last)
-        say(f"{len(players)} 部虚拟手机已激活")
-        outcome = _live(players, stage, last, console)
-        say(
-            f"共发送 {outcome.sendings} 次，其中重复 {outcome.replays} 次（只计一次），被拒 {outcome.refused} 次"
-        )
-        say(f"{sum(p.reached for p in players)} 部手机被告知“本月无需再签到”，此后不再签到")
-        say("判定：" + "，".join(f"{name} {number}" for name, number in outcome.verdicts.most_common()))
-        stage.set(datetime.combine(last + timedelta(days=1), datetime.min.time(), BEIJING).replace(hour=9))
-        _tell(offices["甲"], players, month, console)
-        stage.real_time()
-        say(f"[bold]完成[/bold]，用时 {time.monotonic() - begun:.0f} 秒")
-        _logins(stage, offices, players, console)
-        if not once:
-            console.print("正在服务，按 Ctrl+C 结束 / serving, press Ctrl+C to stop")
-            while True:
-                time.sleep(3600)
+    # Passwords of people who do not exist are hashed with the least memory that OWASP's list allows.
+    cheap = replace(settings, var=settings.var / "demo", argon2_memory_kib=19_456, workers=WORKERS)
+    with cluster.ensure(cheap.var, say=say) as running:
+        prepared = prepare(cheap, running, district, month, say)
+        given = replace(cheap, database_url=running.dsn(APP_ROLE, DATABASE))
+        with raised(given) as stage:
+            _play(stage, prepared, district, month=month, last=last, console=console, say=say)
+            say(f"[bold]完成[/bold]，用时 {time.monotonic() - begun:.0f} 秒")
+            _logins(stage, prepared, district, console)
+            if not once:
+                console.print("正在服务，按 Ctrl+C 结束 / serving, press Ctrl+C to stop")
+                while True:
+                    time.sleep(3600)
 
 
-def _offices(settings: Settings, stage: Stage) -> dict[str, Office]:
-    database = Database(settings.database_url, pool_size=1)
-    with database.write() as session:
-        made = auth.first_administrator(session, "admin", "系统管理员")
-        login, code = made.account.login, made.code
-    database.close()
-    admin = Office(stage.url, login).activate(code)
-    found = {"管理员": admin}
-    for key, name in (("甲", "区委组织部 甲"), ("乙", "区委组织部 乙")):
-        found[key] = appoint(
-            admin,
-            stage.url,
-            login=f"district-{'a' if key == '甲' else 'b'}",
-            name=name,
-            role=Role.DISTRICT,
-            region=DISTRICT,
-        )
-    for town in NAMED:
-        found[f"镇 {town}"] = appoint(
-            found["甲"], stage.url, login=f"town-{town}", name="镇党委专人", role=Role.TOWN, region=town
-        )
-    return found
+def _play(
+    stage: Stage,
+    prepared: Prepared,
+    district: District,
+    *,
+    month: date,
+    last: date,
+    console: Console,
+    say: Callable[[str], None],
+) -> None:
+    stage.set(morning_before(month))
+    players = _players(stage, prepared, district, month, last)
+    outcome = _live(players, stage, last, console)
+    say(f"共发送 {outcome.sendings} 次，其中重复 {outcome.replays} 次（只计一次），被拒 {outcome.refused} 次")
+    say(f"{sum(p.reached for p in players)} 部手机被告知“本月无需再签到”，此后不再签到")
+    say("判定：" + "，".join(f"{name} {number}" for name, number in outcome.verdicts.most_common()))
+    stage.set(datetime.combine(last + timedelta(days=1), datetime.min.time(), BEIJING).replace(hour=9))
+    _tell(Office(stage.url, *prepared.offices["甲"]), players, month, console)
+    stage.real_time()
 
 
-def _players(
-    stage: Stage, district: District, codes: dict[str, str], month: date, last: date
-) -> list[Player]:
+def _players(stage: Stage, prepared: Prepared, district: District, month: date, last: date) -> list[Player]:
     lines = itertools.cycle([httpx.Client(base_url=stage.url, timeout=60) for _ in range(HANDS)])
-
-    def player(life: Life) -> Player | None:
-        login = life.person.number.lower()
-        if not life.taps or login not in codes:
-            return None
+    players = []
+    for life in lives(district, month, last):
+        tokens = prepared.phones.get(life.person.number)
+        if tokens is None or not life.taps:
+            continue
         phone = Phone(
             stage.url,
-            clock=lambda: stage.now() + life.clock_off,
+            clock=lambda off=life.clock_off: stage.now() + off,  # type: ignore[misc]  # A default is no parameter here.
             client=next(lines),
             label="zaicun-phone/1.0 (demo)",
+            access=tokens[0],
+            refresh=tokens[1],
         )
-        password = secrets.token_urlsafe(9)
-        phone.activate(login, codes[login], password)
-        return Player(life, phone, stage, password)
-
-    with ThreadPoolExecutor(HANDS) as pool:
-        return [p for p in pool.map(player, lives(district, month, last)) if p]
+        players.append(Player(life, phone, stage))
+    return players
 
 
 def _live(players: list[Player], stage: Stage, last: date, console: Console) -> Outcome:
@@ -277,18 +233,16 @@ def _summary(rows: list[Json], month: date, console: Console) -> None:
         )
 
 
-def _logins(stage: Stage, offices: dict[str, Office], players: list[Player], console: Console) -> None:
+def _logins(stage: Stage, prepared: Prepared, district: District, console: Console) -> None:
     console.print(f"\n[bold]地址[/bold] {stage.url}   接口说明 {stage.url}/openapi.json", highlight=False)
-    for key, office in offices.items():
-        console.print(f"  {key:<14} {office.login:<18} {office.password}", highlight=False)
-    for each in players[:3]:
-        console.print(
-            f"  干部 {each.life.person.name:<8} {each.life.person.number.lower():<18} {each.password}",
-            highlight=False,
-        )
-    sample = players[0]
+    for name, (login, password) in prepared.offices.items():
+        console.print(f"  {name:<14} {login:<18} {password}", highlight=False)
+    shown = [person for person in district.people if person.number in prepared.phones][:3]
+    for person in shown:
+        login, password = person.number.lower(), prepared.phones[person.number][2]
+        console.print(f"  干部 {person.name:<8} {login:<18} {password}", highlight=False)
     console.print(
-        f"  试一试：bin/zaicun phone --server {stage.url} --login {sample.life.person.number.lower()} --password {sample.password} month {stage.now():%Y-%m}",
+        f"  试一试：bin/zaicun phone --server {stage.url} --login {login} --password {password} month {stage.now():%Y-%m}",
         highlight=False,
     )
 
