@@ -170,6 +170,11 @@ def test_an_error_at_commit_is_never_answered_as_stored(service: Service) -> Non
     assert {row[1] for row in stored(service)} & {good, doomed} == {good}
 
 
+def put_once(service: Service, cadre: Cadre) -> httpx.Response:
+    with service.as_(cadre.token) as client:
+        return client.put(f"/v1/check-ins/{ids.new_id()}", json=check_in(clock.now()))
+
+
 def test_a_full_queue_answers_503_with_retry_after(clone: Clone, tmp_path: Path) -> None:
     with running_service(clone(), tmp_path, intake_queue=1, intake_group=1) as service:
         world = make_world(service)
@@ -177,14 +182,7 @@ def test_a_full_queue_answers_503_with_retry_after(clone: Clone, tmp_path: Path)
         with psycopg.connect(service.cloned.owner_url) as blocking:
             blocking.execute("LOCK TABLE checkins IN ACCESS EXCLUSIVE MODE")
             with ThreadPoolExecutor(12) as pool:
-                answers = list(
-                    pool.map(
-                        lambda cadre: service.as_(cadre.token).put(
-                            f"/v1/check-ins/{ids.new_id()}", json=check_in(clock.now())
-                        ),
-                        cadres,
-                    )
-                )
+                answers = list(pool.map(lambda cadre: put_once(service, cadre), cadres))
         busy = [a for a in answers if a.status_code == 503]
         assert len(busy) == 12
         assert {a.json()["code"] for a in busy} == {"busy", "database-unavailable"}
