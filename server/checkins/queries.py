@@ -27,7 +27,8 @@ class Seen:
     duplicate_of: UUID | None
 
 
-def _newest_judgement() -> LateralFromClause:
+def newest_judgement() -> LateralFromClause:
+    """Return, for the check-in of the enclosing query, its newest later judgement."""
     return (
         sa.select(Judgement)
         .where(Judgement.person_id == CheckIn.person_id, Judgement.checkin_id == CheckIn.id)
@@ -41,7 +42,7 @@ def _newest_judgement() -> LateralFromClause:
 def _seen(
     condition: sa.ColumnElement[bool],
 ) -> sa.Select[CheckIn, CheckInPosition, Judgement, Withdrawal, UUID]:
-    newest = orm.aliased(Judgement, _newest_judgement())
+    newest = orm.aliased(Judgement, newest_judgement())
     earlier = orm.aliased(CheckIn)
     # A double tap (edge 66) is found when it is read: the day counts once whatever is found here.
     duplicate = (

@@ -17,7 +17,7 @@ from sqlalchemy import orm
 from geo.verdict import Verdict, VerdictKind
 from geo.zones import EXCLUDED_KINDS
 from server import clock
-from server.checkins import judging, service, storing
+from server.checkins import judging, queries, service, storing
 from server.checkins.judging import Views
 from server.checkins.models import CheckIn, CheckInPosition, Judgement
 from server.checkins.record import StoredPosition, from_row
@@ -128,15 +128,7 @@ def _differs(row: _Row, question: judging.Question, verdict: Verdict) -> bool:
 def _batch(
     session: orm.Session, condition: sa.ColumnElement[bool], after: tuple[UUID, UUID] | None
 ) -> Sequence[_Row]:
-    newest = orm.aliased(
-        Judgement,
-        sa.select(Judgement)
-        .where(Judgement.person_id == CheckIn.person_id, Judgement.checkin_id == CheckIn.id)
-        .order_by(Judgement.seq.desc())
-        .limit(1)
-        .correlate(CheckIn)
-        .lateral("newest"),
-    )
+    newest = orm.aliased(Judgement, queries.newest_judgement())
     query = (
         sa.select(CheckIn, CheckInPosition, newest)
         .outerjoin(

@@ -14,7 +14,7 @@ from server import clock, http, pages, problems
 from server.access import Who
 from server.checkins import intake as intakes
 from server.checkins import queries, rules, service
-from server.checkins.judging import Incoming
+from server.checkins.judging import E7, Incoming
 from server.checkins.queries import Seen
 from server.checkins.record import answer, from_row, sentence
 from server.checkins.schemas import AttemptOut, CheckInIn, CheckInOut, JudgedAgain, OwnCheckInOut, WithdrawIn
@@ -24,7 +24,6 @@ from server.pages import Cursor, Limit, Page
 from server.problems import Kind, Problem
 
 BODY_LIMIT = 16_384
-E7 = 10**7
 
 
 class RecordedRoute(APIRoute):

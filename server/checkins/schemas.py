@@ -3,7 +3,7 @@
 import base64
 import binascii
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -209,6 +209,3 @@ class AttemptOut(BaseModel):
     status: int
     title_zh: str
     title_en: str
-
-
-Json = dict[str, Any]

@@ -1,6 +1,6 @@
 """What is done to check-ins after they are stored. Nothing here changes or deletes one (M14, M24)."""
 
-from datetime import date, timedelta
+from datetime import date
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -9,15 +9,12 @@ from sqlalchemy import orm
 from server import audit, clock, db, problems
 from server.access import Who
 from server.checkins import judging, queries, storing
-from server.checkins.models import Attempt, Withdrawal
+from server.checkins.models import Withdrawal
 from server.checkins.queries import Seen
 from server.month import book
 from server.month.masks import Month, day_mask
 from server.month.models import PersonMonth
 from server.problems import Kind, Problem
-
-ATTEMPTS_A_DAY = 200
-"""Kept attempts a person and day at most, so that a broken phone in a loop cannot fill the disk."""
 
 
 def withdraw(session: orm.Session, who: Who, person_id: UUID, checkin_id: UUID, reason: str) -> Seen:
@@ -71,19 +68,14 @@ def record_attempt(database: db.Database, who: Who, checkin_id: str, kind: Kind,
     """Keep a refused attempt of a known person in a transaction of its own (ruling 13)."""
     if who.person_id is None:
         return
+    attempt = {
+        "at": clock.now(),
+        "person": who.person_id,
+        "account": who.account_id,
+        "checkin": checkin_id[:64],
+        "code": kind.code,
+        "status": kind.status,
+        "body": body,
+    }
     with database.write() as session:
-        today = sa.select(sa.func.count()).where(
-            Attempt.person_id == who.person_id, Attempt.at > clock.now() - timedelta(days=1)
-        )
-        if session.execute(today).scalar_one() < ATTEMPTS_A_DAY:
-            session.add(
-                Attempt(
-                    at=clock.now(),
-                    person_id=who.person_id,
-                    account_id=who.account_id,
-                    checkin_id=checkin_id[:64],
-                    code=kind.code,
-                    status=kind.status,
-                    body=body,
-                )
-            )
+        session.connection().exec_driver_sql(storing.REFUSED, attempt)
