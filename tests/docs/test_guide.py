@@ -27,7 +27,7 @@ from server import http, pages, problems
 from server.auth import codes, rules
 from server.auth.models import Account
 from server.auth.rules import PasswordFault
-from server.checkins import record, service
+from server.checkins import record, storing
 from server.checkins import routes as checkin_routes
 from server.checkins import rules as checkin_rules
 from server.checkins.intake import BODY_KEPT
@@ -290,7 +290,7 @@ LIMITS = {
     "counted as late": f"{record.LATE_AFTER.seconds // 60} minutes",
     "age of what is claimed": f"{FALLBACK.claimed_max_hours} hours",
     "withdrawing": f"{FALLBACK.withdraw_minutes} minutes",
-    "refused attempts kept": f"{service.ATTEMPTS_A_DAY} a day",
+    "refused attempts kept": f"{storing.ATTEMPTS_A_DAY} a day",
 }
 
 
