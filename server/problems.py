@@ -23,8 +23,8 @@ class Kind:
 
     @property
     def type(self) -> str:
-        """Return the URI that identifies the kind (RFC 9457 section 3.1.1)."""
-        return f"urn:zaicun:problem:{self.code}"
+        """Return the URI that identifies the kind: a full path, which the server itself explains (RFC 9457, 3.1.1)."""
+        return f"/problems/{self.code}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,16 @@ INTERNAL = Kind("internal-error", 500, "服务器内部错误", "Internal server
 BUSY = Kind("busy", 503, "服务繁忙，请稍后重试", "The service is busy, try again shortly")
 DATABASE_UNAVAILABLE = Kind("database-unavailable", 503, "数据库暂时不可用", "The database is not available")
 TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "操作过于频繁", "Too many requests")
+
+URL_TOO_LONG = Kind("url-too-long", 414, "网址过长", "The address is too long")
+HEADERS_TOO_LARGE = Kind(
+    "headers-too-large", 431, "请求头过多或过长", "The header fields are too many or too long"
+)
+MALFORMED_REQUEST = Kind("malformed-request", 400, "不是有效的 HTTP 请求", "This is not a valid HTTP request")
+CLIENT_TOO_OLD = Kind(
+    "client-too-old", 400, "应用版本过旧，请更新", "This version of the app is too old, please update it"
+)
+"""Not 426, which is for changing the protocol of a connection (RFC 9110 section 15.5.22)."""
 
 # --- signing in and accounts
 TOKEN_MISSING = Kind("token-missing", 401, "缺少访问令牌", "An access token is required")

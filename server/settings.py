@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from server import clients, origins
+
 
 class SettingsFault(Exception):
     """A setting that is missing, unreadable or unsafe. The text names it and says what would be right."""
@@ -50,11 +52,24 @@ class Settings:
     statement_timeout_s: float = 10.0
     argon2_parallel: int = 2  # Passwords hashed at the same time in one worker.
     argon2_memory_kib: int = 47_104  # 46 MiB (security.md M12).
+    cors_origins: tuple[str, ...] = ()  # Pages of these origins may use the API from a browser.
+    minimum_clients: tuple[str, ...] = ()  # name/version; older ones are told to update.
+    quota_read: int = 600  # Requests an account may make in a minute of one worker; 0: as many as it likes.
+    quota_write: int = 300
+    quota_heavy: int = 60  # Imports, reports, tables of a scope.
+    sandbox: bool = (
+        False  # A place to try things out: its data is marked, its tokens are worth nothing elsewhere.
+    )
 
     @property
     def keys_dir(self) -> Path:
         """Return the folder of the signing keys."""
         return self.keys or self.var / "keys"
+
+    @property
+    def token_issuer(self) -> str:
+        """Return who issues the tokens: another one in a sandbox, so that no live service takes its tokens."""
+        return f"{self.issuer}-sandbox" if self.sandbox else self.issuer
 
 
 _OWNER = {
@@ -96,6 +111,8 @@ def _names(known: Mapping[str, object]) -> list[str]:
 
 def _read(name: str, kind: str, text: str) -> object:
     try:
+        if "tuple" in kind:
+            return tuple(text.replace(",", " ").split())
         if "Path" in kind:
             return Path(text).expanduser()
         if "bool" in kind:
@@ -121,6 +138,9 @@ def _check(settings: Settings) -> None:
         "intake_group": (1, 1_000),
         "argon2_parallel": (1, 64),
         "argon2_memory_kib": (19_456, 1_048_576),
+        "quota_read": (0, 1_000_000),
+        "quota_write": (0, 1_000_000),
+        "quota_heavy": (0, 1_000_000),
     }
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)
@@ -130,12 +150,26 @@ def _check(settings: Settings) -> None:
         raise SettingsFault("ZAICUN_DATABASE_URL must begin with postgresql://.")
     if not settings.district_code.isdigit():
         raise SettingsFault("ZAICUN_DISTRICT_CODE must be digits, a prefix of the 12-digit region codes.")
+    _check_clients(settings)
     loopback = settings.host in {"127.0.0.1", "::1", "localhost"}
     if not loopback and not settings.behind_proxy:
         raise SettingsFault(
             f"ZAICUN_HOST={settings.host} would serve without TLS to others. Put a TLS proxy in front and say so "
             "with ZAICUN_BEHIND_PROXY=yes, or bind to 127.0.0.1."
         )
+
+
+def _check_clients(settings: Settings) -> None:
+    for origin in settings.cors_origins:
+        fault = origins.fault_of(origin)
+        if fault:
+            raise SettingsFault(f"ZAICUN_CORS_ORIGINS: {origin} {fault}.")
+    try:
+        clients.minimums(settings.minimum_clients)
+    except ValueError as error:
+        raise SettingsFault(
+            f"ZAICUN_MINIMUM_CLIENTS: {error} must be written name/version, like zaicun-phone/1.2.0, each name once."
+        ) from None
 
 
 def replaced(settings: Settings, **changes: Any) -> Settings:  # noqa: ANN401  Settings differ in type.
