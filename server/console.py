@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar
 import click
 
 from server.cluster import ClusterError
+from server.lock_watch import MigrationFault
 from server.settings import SettingsFault
 
 P = ParamSpec("P")
@@ -20,7 +21,7 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except (SettingsFault, ClusterError) as fault:
+        except (SettingsFault, ClusterError, MigrationFault) as fault:
             raise click.ClickException(str(fault)) from fault
 
     return run

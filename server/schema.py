@@ -4,10 +4,15 @@ import importlib
 import pkgutil
 
 import server
-from server import audit, db, jobs, state
+from server import audit, db, jobs, revisions, state
 
 METADATA = db.Base.metadata
-OWN = (audit.AuditEntry, jobs.JobRun, state.StateVersion)  # The tables that belong to no room.
+OWN = (
+    audit.AuditEntry,
+    jobs.JobRun,
+    state.StateVersion,
+    revisions.SchemaRevision,
+)  # The tables that belong to no room.
 
 
 def load() -> None:

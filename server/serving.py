@@ -66,7 +66,7 @@ def migrate_command() -> None:
         raise SettingsFault(
             "ZAICUN_DATABASE_URL must name the role of the service (postgresql://role@host/database)."
         )
-    migrate.upgrade(settings.owner_database_url, role)
+    migrate.upgrade(settings.owner_database_url, role, say=say)
     say("The database is up to date.")
 
 

@@ -7,6 +7,7 @@ from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
+works_with = "0001"
 branch_labels = None
 depends_on = None
 
