@@ -39,8 +39,9 @@ def check_safe(settings: Settings, say: Say | None = None) -> None:
     refusals = [finding for finding in found if finding.severity is safety.Severity.REFUSE]
     if refusals:
         raise SettingsFault("\n".join(f"[{each.name}] {each.en}\n    {each.zh}" for each in refusals))
-    for each in found if say else ():
-        say(f"Warning [{each.name}]: {each.en}\n    {each.zh}")
+    for each in found:
+        if say:
+            say(f"Warning [{each.name}]: {each.en}\n    {each.zh}")
 
 
 @contextmanager
