@@ -69,5 +69,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(places.router)
     app.state.body_limits.update(roster.BODY_LIMITS)
     app.include_router(roster.router)
-    documented.complete(app, open_to_all=("auth-login", "auth-activate", "auth-refresh"))
+    documented.complete(
+        app,
+        open_to_all=("auth-login", "auth-activate", "auth-refresh"),
+        unstored=(auth.router, accounts.router),
+    )
     return app

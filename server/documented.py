@@ -1,25 +1,24 @@
 """What the OpenAPI document says that no single route does: refusals by their kinds, tokens, tags in both languages."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 from server import problems
 from server.problems import Kind, Problem
 
 _REFERENCE = {"$ref": "#/components/schemas/Problem"}
-_RETRY_AFTER = {
-    "description": "多少秒后重试 / seconds to wait before trying again",
-    "schema": {"type": "integer", "minimum": 1},
-}
-_ALWAYS = (problems.TOKEN_MISSING, problems.TOKEN_INVALID, problems.TOKEN_EXPIRED, problems.TOKEN_STALE)
+EVERYWHERE = (problems.INTERNAL, problems.DATABASE_UNAVAILABLE, problems.BUSY)
+"""What any operation can meet, with or without a token."""
+_TOKENS = (problems.TOKEN_MISSING, problems.TOKEN_INVALID, problems.TOKEN_EXPIRED, problems.TOKEN_STALE)
 
 
 def refusals(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """Return the ``responses`` of a route: the given kinds and those of every token, grouped by status."""
+    """Return the ``responses`` of a route: the given kinds, those of every token and of every route, by status."""
     by_status: dict[int, list[Kind]] = {}
-    for kind in (*_ALWAYS, *kinds):
+    for kind in dict.fromkeys((*_TOKENS, *kinds, *EVERYWHERE)):
         by_status.setdefault(kind.status, []).append(kind)
     return {status: _response(found) for status, found in sorted(by_status.items())}
 
@@ -33,10 +32,12 @@ def _response(kinds: list[Kind]) -> dict[str, Any]:
                 "examples": {k.code: {"value": Problem(k).body()} for k in kinds},
             }
         },
-        **(
-            {"headers": {"Retry-After": _RETRY_AFTER}} if {kind.status for kind in kinds} & {429, 503} else {}
-        ),
     }
+
+
+def sent(*names: str) -> dict[str, Any]:
+    """Return the part of a route's ``responses`` that says which headers an answer carries: keys of _HEADERS."""
+    return {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}}
 
 
 TAGS = [
@@ -65,6 +66,7 @@ _PROBLEM = {
     "type": "object",
     "description": "RFC 9457；按 code 判断，把 detail 显示给使用者 / decide by code, show detail",
     "required": [*_TEXTS, "status"],
+    "additionalProperties": True,  # Extension members of a kind: RFC 9457 section 3.2.
     "properties": {
         **dict.fromkeys(_TEXTS, _TEXT),
         "status": {"type": "integer"},
@@ -73,24 +75,78 @@ _PROBLEM = {
         "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldFault"}},
     },
 }
+_HEADERS = {
+    "X-Request-Id": {
+        "description": "本次请求的编号，反馈问题时请附上 / the request's id; quote it when reporting a fault",
+        "required": True,
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "ETag": {
+        "description": "内容的版本，修改时以 If-Match 送回 / the version, sent back as If-Match with a change",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[^"]*"$'},
+    },
+    "Idempotent-Replay": {
+        "description": "这是重发，未再次写入 / a resend; nothing was written again",
+        "schema": {"const": "true"},
+    },
+    "Location": {
+        "description": "新建内容的地址 / the address of what was made",
+        "required": True,
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
+    "Cache-Control": {
+        "description": "能否缓存 / whether the answer may be kept",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "Content-Security-Policy": {
+        "description": "在浏览器中打开时的限制 / what the page may do in a browser",
+        "schema": {"type": "string"},
+    },
+    "X-Content-Type-Options": {
+        "description": "按所写类型处理 / the declared type holds",
+        "schema": {"const": "nosniff"},
+    },
+    "Retry-After": {
+        "description": "多少秒后重试 / seconds to wait before trying again",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {
+        "description": "RFC 6750",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^Bearer"},
+    },
+}
+_OF_STATUS = {"401": "WWW-Authenticate", "412": "ETag", "429": "Retry-After", "503": "Retry-After"}
 _BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
-def complete(app: FastAPI, *, open_to_all: Collection[str]) -> None:
-    """Complete the application's document; `open_to_all` names the operations that need no token."""
+def complete(app: FastAPI, *, open_to_all: Collection[str], unstored: Iterable[APIRouter]) -> None:
+    """Complete the application's document.
+
+    `open_to_all` names the operations that need no token; no cache may keep an answer of the `unstored` routers.
+    """
     plain = app.openapi
+    secret = {
+        route.operation_id for router in unstored for route in router.routes if isinstance(route, APIRoute)
+    }
 
     def whole() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _complete(plain(), open_to_all)
+            _complete(plain(), open_to_all, secret)
         return plain()
 
     app.openapi = whole  # type: ignore[method-assign]  # FastAPI's documented way to extend the document.
 
 
-def _complete(document: dict[str, Any], open_to_all: Collection[str]) -> None:
+def _complete(
+    document: dict[str, Any], open_to_all: Collection[str], unstored: Collection[str | None]
+) -> None:
     components = document["components"]
     components["securitySchemes"] = {"bearer": _BEARER}
+    components["headers"] = _HEADERS
     # FastAPI's own schema of a 422 is never what this service answers; every refusal is a problem.
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
@@ -99,6 +155,37 @@ def _complete(document: dict[str, Any], open_to_all: Collection[str]) -> None:
         for operation in operations.values():
             if operation["operationId"] not in open_to_all:
                 operation["security"] = [{"bearer": []}]
-            refused = operation["responses"].get("422")
-            if refused and problems.MEDIA_TYPE not in refused["content"]:
-                operation["responses"]["422"] = _response([problems.INVALID_REQUEST])
+            _refuse_bodies(operation)
+            _name_headers(operation["responses"], unstored=operation["operationId"] in unstored)
+
+
+def _refuse_bodies(operation: dict[str, Any]) -> None:
+    """Say what any body can be refused for, and that what is not valid is a problem."""
+    responses = operation["responses"]
+    refused = responses.get("422")
+    if refused and problems.MEDIA_TYPE not in refused["content"]:
+        del responses["422"]
+        _add(responses, problems.INVALID_REQUEST)
+    if "requestBody" in operation:
+        _add(responses, problems.BODY_TOO_LARGE)
+        if "application/json" in operation["requestBody"]["content"]:
+            _add(responses, problems.MALFORMED_BODY)
+
+
+def _add(responses: dict[str, Any], kind: Kind) -> None:
+    added = _response([kind])
+    known = responses.setdefault(str(kind.status), added)
+    examples = known["content"][problems.MEDIA_TYPE]["examples"]
+    if kind.code not in examples:
+        known["description"] += f"; {added['description']}"
+        examples.update(added["content"][problems.MEDIA_TYPE]["examples"])
+
+
+def _name_headers(responses: dict[str, Any], *, unstored: bool) -> None:
+    for status, answer in responses.items():
+        names = ["X-Request-Id", *([_OF_STATUS[status]] if status in _OF_STATUS else [])]
+        if status == "200" and "201" in responses:
+            names.append("Idempotent-Replay")
+        if unstored and status < "300":
+            names.append("Cache-Control")
+        answer.setdefault("headers", {}).update(sent(*names)["headers"])

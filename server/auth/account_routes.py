@@ -24,7 +24,7 @@ from server.auth.schemas import (
     SlipsOut,
     UnfitOut,
 )
-from server.documented import refusals
+from server.documented import refusals, sent
 from server.gate import Configured, Db, requires
 from server.pages import Cursor, Limit, Page
 from server.preconditions import IfMatch
@@ -116,6 +116,7 @@ def for_people(given: ForPeopleIn, who: Granter, db: Db) -> ForPeopleOut:
         200: {
             "description": "激活条，按 Accept 为 JSON 或可打印的网页 / by Accept as JSON or as a printable page",
             "content": {"text/html": {"schema": {"type": "string"}}},
+            **sent("Content-Security-Policy"),
         },
         **refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
     },
@@ -150,7 +151,10 @@ def _wants_page(accept: str) -> bool:
 @router.get(
     "/{account_id}",
     operation_id="accounts-show",
-    responses=refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
+    responses={
+        200: sent("ETag"),
+        **refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
+    },
 )
 def account(account_id: AccountId, who: Caretaker, db: Db, response: Response) -> AccountDetailOut:
     """Return an account one looks after (账号详情), with every grant it ever had. The ETag is what PATCH wants as If-Match."""
@@ -165,14 +169,17 @@ def account(account_id: AccountId, who: Caretaker, db: Db, response: Response) -
 @router.patch(
     "/{account_id}",
     operation_id="accounts-change",
-    responses=refusals(
-        problems.FORBIDDEN,
-        problems.OWN_ACCOUNT,
-        problems.NOT_FOUND,
-        problems.PRECONDITION_REQUIRED,
-        problems.PRECONDITION_FAILED,
-        problems.INVALID_REQUEST,
-    ),
+    responses={
+        200: sent("ETag"),
+        **refusals(
+            problems.FORBIDDEN,
+            problems.OWN_ACCOUNT,
+            problems.NOT_FOUND,
+            problems.PRECONDITION_REQUIRED,
+            problems.PRECONDITION_FAILED,
+            problems.INVALID_REQUEST,
+        ),
+    },
 )
 def change(
     account_id: AccountId,

@@ -15,14 +15,14 @@ from server.auth.schemas import (
     TokensOut,
     WelcomeOut,
 )
-from server.documented import refusals
+from server.documented import EVERYWHERE, refusals
 from server.problems import Kind
 
 
 def open_refusals(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     """Return the documented refusals of a route that needs no token."""
     whole = refusals(*kinds)
-    own = {kind.status for kind in kinds}
+    own = {kind.status for kind in (*kinds, *EVERYWHERE)}
     return {status: answer for status, answer in whole.items() if status in own}
 
 

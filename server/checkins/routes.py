@@ -18,7 +18,7 @@ from server.checkins.judging import E7, Incoming
 from server.checkins.queries import Seen
 from server.checkins.record import answer, from_row, sentence
 from server.checkins.schemas import AttemptOut, CheckInIn, CheckInOut, JudgedAgain, OwnCheckInOut, WithdrawIn
-from server.documented import refusals
+from server.documented import refusals, sent
 from server.gate import Cadre, Db, who_of
 from server.pages import Cursor, Limit, Page
 from server.problems import Kind, Problem
@@ -71,7 +71,8 @@ router = APIRouter(prefix="/v1/check-ins", tags=["check-ins"])
 recorded = APIRouter(route_class=RecordedRoute)
 _REPLAY = {"Idempotent-Replay": "true"}
 _RESENT: dict[int | str, dict[str, Any]] = {
-    200: {"model": CheckInOut, "description": "重发：原答复 / a resend, with the original answer"}
+    200: {"model": CheckInOut, "description": "重发：原答复 / a resend, with the original answer"},
+    201: sent("Location"),
 }
 
 

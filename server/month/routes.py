@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from server import bodies, pages, preconditions, problems
 from server.access import Role, Who
-from server.documented import refusals
+from server.documented import refusals, sent
 from server.gate import Anyone, Configured, Db, DistrictOfficer
 from server.month import book, queries, schemas, service
 from server.month.consequences import consequences as consequences_of
@@ -47,7 +47,12 @@ def _shown(row: PolicyRow, who: Who) -> PolicyOut:
     operation_id="policies-make",
     status_code=201,
     responses={
-        200: {"description": "相同内容的重发 / a resend with the same content", "model": PolicyOut},
+        200: {
+            "description": "相同内容的重发 / a resend with the same content",
+            "model": PolicyOut,
+            **sent("ETag"),
+        },
+        201: sent("ETag"),
         **refusals(
             problems.FORBIDDEN,
             problems.NOT_FOUND,
@@ -156,7 +161,11 @@ def governing(
     return GoverningOut(region=region, month=month, principal=principal, policies=shown)
 
 
-@router.get("/policies/{policy_id}", operation_id="policies-one", responses=refusals(problems.NOT_FOUND))
+@router.get(
+    "/policies/{policy_id}",
+    operation_id="policies-one",
+    responses={200: sent("ETag"), **refusals(problems.NOT_FOUND)},
+)
 def one_policy(policy_id: UUID, who: Anyone, db: Db, response: Response) -> PolicyOut:
     """Return one version of a policy (政策), with its ETag."""
     with db.read() as session:
@@ -168,16 +177,19 @@ def one_policy(policy_id: UUID, who: Anyone, db: Db, response: Response) -> Poli
 @router.post(
     "/policies/{policy_id}/publish",
     operation_id="policies-publish",
-    responses=refusals(
-        problems.FORBIDDEN,
-        problems.NOT_FOUND,
-        problems.ALREADY_DECIDED,
-        problems.SECOND_PERSON_REQUIRED,
-        problems.POLICY_RETROACTIVE,
-        problems.PRECONDITION_FAILED,
-        problems.PRECONDITION_REQUIRED,
-        problems.INVALID_REQUEST,
-    ),
+    responses={
+        200: sent("ETag"),
+        **refusals(
+            problems.FORBIDDEN,
+            problems.NOT_FOUND,
+            problems.ALREADY_DECIDED,
+            problems.SECOND_PERSON_REQUIRED,
+            problems.POLICY_RETROACTIVE,
+            problems.PRECONDITION_FAILED,
+            problems.PRECONDITION_REQUIRED,
+            problems.INVALID_REQUEST,
+        ),
+    },
 )
 def publish_policy(
     *,

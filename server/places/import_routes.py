@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from server import bodies, http, pages, preconditions, problems
 from server.access import Who
-from server.documented import refusals
+from server.documented import refusals, sent
 from server.gate import Configured, Db, DistrictOfficer, requires
 from server.pages import Page
 from server.places import import_queries, import_service, inspecting, publishing
@@ -31,7 +31,12 @@ router = APIRouter(prefix="/v1/boundary-imports", tags=["places"])
 BODY_LIMITS = {"/v1/boundary-imports": bodies.LARGEST_FILE}
 Importer = Annotated[Who, Depends(requires(*import_queries.IMPORTERS))]
 _NEW: dict[int | str, dict[str, Any]] = {
-    200: {"description": "同一编号、同一内容的重发 / a resend of the same content", "model": ImportOut},
+    200: {
+        "description": "同一编号、同一内容的重发 / a resend of the same content",
+        "model": ImportOut,
+        **sent("ETag"),
+    },
+    201: sent("ETag"),
     **refusals(
         problems.FORBIDDEN,
         problems.NOT_FOUND,
@@ -165,7 +170,10 @@ def imports(
 @router.get(
     "/{import_id}",
     operation_id="places-boundary-import",
-    responses=refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
+    responses={
+        200: sent("ETag"),
+        **refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
+    },
 )
 def one_import(import_id: UUID, who: Importer, db: Db, response: Response) -> ImportOut:
     """Return one boundary import with its ETag (导入详情)."""
@@ -184,6 +192,7 @@ def one_import(import_id: UUID, who: Importer, db: Db, response: Response) -> Im
                 "text/plain": {"schema": {"type": "string"}},
                 _SVG: {"schema": {"type": "string"}},
             },
+            **sent(*_PICTURE_HEADERS),
         },
         **refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
     },
@@ -219,7 +228,9 @@ def _wanted(accept: str) -> Literal["json", "text", "svg"]:
 
 
 @router.post(
-    "/{import_id}/accept-repairs", operation_id="places-accept-repairs", responses=refusals(*_DECIDING)
+    "/{import_id}/accept-repairs",
+    operation_id="places-accept-repairs",
+    responses={200: sent("ETag"), **refusals(*_DECIDING)},
 )
 def accept(
     *,
@@ -262,7 +273,10 @@ def dry_run(import_id: UUID, who: Importer, db: Db) -> DryRunOut:
 @router.post(
     "/{import_id}/publish",
     operation_id="places-publish",
-    responses=refusals(*_DECIDING, problems.SECOND_PERSON_REQUIRED, problems.NOTHING_TO_PUBLISH),
+    responses={
+        200: sent("ETag", "Idempotent-Replay"),
+        **refusals(*_DECIDING, problems.SECOND_PERSON_REQUIRED, problems.NOTHING_TO_PUBLISH),
+    },
 )
 def publish(
     *,
@@ -286,7 +300,11 @@ def publish(
     return _answer(row, response, made=done)
 
 
-@router.post("/{import_id}/reject", operation_id="places-reject", responses=refusals(*_DECIDING))
+@router.post(
+    "/{import_id}/reject",
+    operation_id="places-reject",
+    responses={200: sent("ETag"), **refusals(*_DECIDING)},
+)
 def reject(
     *,
     import_id: UUID,

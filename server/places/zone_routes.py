@@ -10,7 +10,7 @@ from pydantic import AwareDatetime
 from geo.zones import ZoneKind
 from server import clock, pages, preconditions, problems
 from server.access import Role, Who
-from server.documented import refusals
+from server.documented import refusals, sent
 from server.gate import Anyone, Db, requires
 from server.pages import Page
 from server.places import queries, region_queries
@@ -25,8 +25,16 @@ GEOJSON = "application/geo+json"
 COARSEST_M, FINEST_M = 2000, 100
 """What a phone may see is no finer than the narrowest band of its verdicts (ruling 14)."""
 _SHAPE_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"model": ZoneFeatureOut, "content": {GEOJSON: {}}, "description": "GeoJSON (RFC 7946)"},
-    304: {"description": "与 If-None-Match 所示相同 / the same as If-None-Match says"},
+    200: {
+        "model": ZoneFeatureOut,
+        "content": {GEOJSON: {}},
+        "description": "GeoJSON (RFC 7946)",
+        **sent("ETag", "Cache-Control"),
+    },
+    304: {
+        "description": "与 If-None-Match 所示相同 / the same as If-None-Match says",
+        **sent("ETag", "Cache-Control"),
+    },
 }
 
 

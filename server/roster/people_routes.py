@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from server import pages, preconditions, problems
 from server.access import Role, Who
-from server.documented import refusals
+from server.documented import refusals, sent
 from server.gate import Anyone, Db, DistrictOfficer, requires
 from server.pages import Page
 from server.places.rules import significant
@@ -135,7 +135,12 @@ def people(
     operation_id="roster-enter-person",
     status_code=201,
     responses={
-        200: {"description": "已登记过 / entered before with the same content", "model": PersonDetailOut},
+        200: {
+            "description": "已登记过 / entered before with the same content",
+            "model": PersonDetailOut,
+            **sent("ETag"),
+        },
+        201: sent("ETag"),
         **refusals(
             problems.FORBIDDEN, problems.STAFF_NUMBER_TAKEN, problems.ID_REUSED, problems.INVALID_REQUEST
         ),
@@ -154,7 +159,10 @@ def enter_person(given: PersonIn, who: DistrictOfficer, db: Db, response: Respon
 @router.get(
     "/people/{person_id}",
     operation_id="roster-person",
-    responses=refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
+    responses={
+        200: sent("ETag"),
+        **refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
+    },
 )
 def person(person_id: UUID, who: Reader, db: Db, response: Response) -> PersonDetailOut:
     """Return a person (人员详情) with the postings in the reader's scope and their history."""
@@ -167,14 +175,17 @@ def person(person_id: UUID, who: Reader, db: Db, response: Response) -> PersonDe
 @router.patch(
     "/people/{person_id}",
     operation_id="roster-change-person",
-    responses=refusals(
-        problems.FORBIDDEN,
-        problems.NOT_FOUND,
-        problems.STAFF_NUMBER_TAKEN,
-        problems.PRECONDITION_REQUIRED,
-        problems.PRECONDITION_FAILED,
-        problems.INVALID_REQUEST,
-    ),
+    responses={
+        200: sent("ETag"),
+        **refusals(
+            problems.FORBIDDEN,
+            problems.NOT_FOUND,
+            problems.STAFF_NUMBER_TAKEN,
+            problems.PRECONDITION_REQUIRED,
+            problems.PRECONDITION_FAILED,
+            problems.INVALID_REQUEST,
+        ),
+    },
 )
 def change_person(
     *,

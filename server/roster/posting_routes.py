@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from server import preconditions, problems
-from server.documented import refusals
+from server.documented import refusals, sent
 from server.gate import Db, DistrictOfficer
 from server.preconditions import IfMatch
 from server.problems import Problem
@@ -30,7 +30,12 @@ _WRITING = (
     operation_id="roster-post",
     status_code=201,
     responses={
-        200: {"description": "已登记过 / made before with the same content", "model": PostingDetailOut},
+        200: {
+            "description": "已登记过 / made before with the same content",
+            "model": PostingDetailOut,
+            **sent("ETag"),
+        },
+        201: sent("ETag"),
         **refusals(
             problems.FORBIDDEN,
             problems.NOT_FOUND,
@@ -56,7 +61,10 @@ def post(given: PostingIn, who: DistrictOfficer, db: Db, response: Response) -> 
 @router.get(
     "/{posting_id}",
     operation_id="roster-posting",
-    responses=refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
+    responses={
+        200: sent("ETag"),
+        **refusals(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID_REQUEST),
+    },
 )
 def posting(posting_id: UUID, who: Reader, db: Db, response: Response) -> PostingDetailOut:
     """Return a posting (任职详情) with its extra places and its history."""
@@ -69,7 +77,7 @@ def posting(posting_id: UUID, who: Reader, db: Db, response: Response) -> Postin
 @router.post(
     "/{posting_id}/end",
     operation_id="roster-end-posting",
-    responses=refusals(*_WRITING, problems.ALREADY_DECIDED),
+    responses={200: sent("ETag"), **refusals(*_WRITING, problems.ALREADY_DECIDED)},
 )
 def end(
     *,
@@ -103,7 +111,11 @@ def _refuse_ended(row: Posting) -> None:
     )
 
 
-@router.patch("/{posting_id}", operation_id="roster-correct-posting", responses=refusals(*_WRITING))
+@router.patch(
+    "/{posting_id}",
+    operation_id="roster-correct-posting",
+    responses={200: sent("ETag"), **refusals(*_WRITING)},
+)
 def correct(
     *,
     posting_id: UUID,
