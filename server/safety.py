@@ -105,9 +105,7 @@ def _unless_superuser(values: Callable[[Facts], tuple[str, ...]]) -> Judge:
 
 
 def _unmigrated(_settings: Settings, facts: Facts) -> Mapping[str, object] | None:
-    if facts.revision == facts.wanted:
-        return None
-    return {"have": facts.revision or "-", "want": facts.wanted}
+    return None if facts.misfit is None else {"zh": facts.misfit[0], "en": facts.misfit[1]}
 
 
 def _old_server(_settings: Settings, facts: Facts) -> Mapping[str, object] | None:

@@ -51,8 +51,7 @@ class Facts:
     may_create: tuple[str, ...]  # "schema public", "database zaicun".
     excess: tuple[str, ...]  # "checkins: DELETE, UPDATE".
     lacking: tuple[str, ...]
-    revision: str | None
-    wanted: str | None
+    misfit: tuple[str, str] | None  # Why this version cannot use the schema, in Chinese and in English.
     skew_s: float
     encrypted: bool
     remote: bool  # The database was reached by TCP at an address that is not this machine's own.
@@ -79,8 +78,7 @@ def read(settings: Settings, connection: sa.Connection) -> Facts:
         may_create=tuple(role["may_create"]),
         excess=excess,
         lacking=lacking,
-        revision=migrate.present_revision(connection) if role["migrated"] else None,
-        wanted=migrate.newest_revision(),
+        misfit=None if role["hidden"] else _misfit(connection),
         skew_s=_apart(there, before, after),
         encrypted=bool(link["encrypted"]),
         remote=link["address"] is not None and not ip_address(link["address"]).is_loopback,
@@ -89,6 +87,11 @@ def read(settings: Settings, connection: sa.Connection) -> Facts:
         debug=_debugging(),
         keys=safety_keys.read(settings.keys_dir),
     )
+
+
+def _misfit(connection: sa.Connection) -> tuple[str, str] | None:
+    fault = migrate.misfit(connection)
+    return None if fault is None else (fault.zh, fault.en)
 
 
 def _apart(there: datetime, before: datetime, after: datetime) -> float:
@@ -116,7 +119,7 @@ _ROLE = sa.text("""SELECT current_user::text AS name,
   CASE WHEN has_database_privilege(current_database(), 'CREATE') THEN 'database ' || current_database() END], NULL)
   AS may_create,
  to_regclass('public.alembic_version') IS NOT NULL
-  AND coalesce(has_table_privilege(to_regclass('public.alembic_version'), 'SELECT'), false) AS migrated
+  AND NOT has_table_privilege(to_regclass('public.alembic_version'), 'SELECT') AS hidden
 FROM pg_roles AS r WHERE rolname = current_user""")
 
 _LINK = sa.text("""SELECT host(inet_server_addr()) AS address,
@@ -137,7 +140,9 @@ def _rights(connection: sa.Connection) -> tuple[tuple[str, ...], tuple[str, ...]
     granted = {**db.grants(schema.METADATA), "alembic_version": db.READ}
     excess, lacking = [], []
     for row in connection.execute(_RIGHTS):
-        may = set(granted.get(row.name, "").replace(" ", "").split(",")) - {""}
+        if row.name not in granted:
+            continue  # A newer version's table, or another product's: nothing is known of what is right there.
+        may = set(granted[row.name].replace(" ", "").split(","))
         held = set(row.held)
         if held - may:
             excess.append(f"{row.name}: {', '.join(sorted(held - may))}")

@@ -163,10 +163,7 @@ TEXTS: dict[str, tuple[str, str]] = {
             " CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0."
         ),
     ),
-    "schema": (
-        "数据库结构版本是 {have}，本版本需要 {want}。请以拥有者身份运行 `zaicun migrate`。",
-        "The database's schema is {have}, this version needs {want}. Run `zaicun migrate` as the owner.",
-    ),
+    "schema": ("{zh}", "{en}"),
     "clocks-apart": (
         "本机与数据库的时钟相差 {apart} 秒，最多允许 {most} 秒。签到时间与令牌有效期都会出错。请在两台机器上启用 NTP（chrony）。",
         (
