@@ -57,6 +57,13 @@ class Settings:
     quota_read: int = 600  # Requests an account may make in a minute of one worker; 0: as many as it likes.
     quota_write: int = 300
     quota_heavy: int = 60  # Imports, reports, tables of a scope.
+    log_level: str = "info"  # debug, info, warning or error; requests are told at info.
+    log_format: str = "auto"  # json, text; auto: text on a terminal, else json.
+    log_checkins_every: int = 1  # Of check-ins that went well one of so many has a line; 0: none.
+    metrics_token: str = field(
+        default="", repr=False
+    )  # Whoever sends it may read /metrics; empty: this machine.
+    metrics_dir: Path | None = None  # Where the workers count; None: a folder of its own, made and removed.
     sandbox: bool = (
         False  # A place to try things out: its data is marked, its tokens are worth nothing elsewhere.
     )
@@ -138,6 +145,7 @@ def _check(settings: Settings) -> None:
         "intake_group": (1, 1_000),
         "argon2_parallel": (1, 64),
         "argon2_memory_kib": (19_456, 1_048_576),
+        "log_checkins_every": (0, 1_000_000),
         "quota_read": (0, 1_000_000),
         "quota_write": (0, 1_000_000),
         "quota_heavy": (0, 1_000_000),
@@ -151,11 +159,32 @@ def _check(settings: Settings) -> None:
     if not settings.district_code.isdigit():
         raise SettingsFault("ZAICUN_DISTRICT_CODE must be digits, a prefix of the 12-digit region codes.")
     _check_clients(settings)
+    _check_observed(settings)
     loopback = settings.host in {"127.0.0.1", "::1", "localhost"}
     if not loopback and not settings.behind_proxy:
         raise SettingsFault(
             f"ZAICUN_HOST={settings.host} would serve without TLS to others. Put a TLS proxy in front and say so "
             "with ZAICUN_BEHIND_PROXY=yes, or bind to 127.0.0.1."
+        )
+
+
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+_LOG_FORMATS = ("auto", "json", "text")
+_SHORTEST_TOKEN = 24
+
+
+def _check_observed(settings: Settings) -> None:
+    for name, allowed in (("log_level", _LOG_LEVELS), ("log_format", _LOG_FORMATS)):
+        if getattr(settings, name) not in allowed:
+            raise SettingsFault(f"ZAICUN_{name.upper()} must be one of {', '.join(allowed)}.")
+    token = settings.metrics_token
+    if token and (
+        len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token
+    ):
+        # Its value is not repeated here: this sentence is printed and kept by whoever starts the service.
+        raise SettingsFault(
+            f"ZAICUN_METRICS_TOKEN must have {_SHORTEST_TOKEN} characters or more, ASCII and without blanks; "
+            "make one with `openssl rand -hex 24`."
         )
 
 

@@ -1,0 +1,129 @@
+"""What only the database knows: whether it answers, when each job was last done, whether the scheduler lives.
+
+Asked when Prometheus asks, on a connection of its own and for two seconds at most: a page that hangs with the database
+would tell nothing at the moment it is needed. A frozen server is given up without a word to it (security.md M4).
+
+The scheduler's heartbeat (ruling 25) is its session: it says its name, and asks something every half minute.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+ANSWER_WITHIN_S = 2.0
+SCHEDULER = "zaicun-scheduler"
+"""The application_name of the scheduler's sessions."""
+
+_JOBS = "SELECT job, extract(epoch FROM max(done_at))::float8 FROM job_runs GROUP BY job"
+_SCHEDULER = """SELECT count(*),
+    extract(epoch FROM clock_timestamp() - max(state_change))::float8,
+    extract(epoch FROM max(clock_timestamp() - xact_start) FILTER (WHERE state <> 'idle'))::float8
+FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the database said: seconds it took, Unix times of the jobs, and the scheduler's sessions."""
+
+    seconds: float
+    jobs: Mapping[str, float] = field(default_factory=dict)
+    sessions: int = 0
+    silent_s: float | None = None
+    busy_s: float | None = None
+
+
+class Vitals:
+    """Asks one database; one question at a time, others share its answer."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._asking: asyncio.Task[Answer] | None = None
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._jobs: Mapping[str, float] = {}
+
+    async def ask(self) -> list[Metric]:
+        """Return the gauges; when the database does not answer in time, what is known without it."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._asked(), name="vitals")
+        task = self._asking
+        # asyncio.wait, because a timeout that cancels would wait for the driver's own cancellation.
+        done, _ = await asyncio.wait({task}, timeout=ANSWER_WITHIN_S)
+        if not done:
+            self._give_up(task)
+            return self._told(None)
+        answer = None
+        with contextlib.suppress(psycopg.Error, OSError):
+            answer = task.result()
+            self._jobs = answer.jobs
+        return self._told(answer)
+
+    async def _asked(self) -> Answer:
+        began = time.perf_counter()
+        connection = await psycopg.AsyncConnection.connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=2,
+            application_name="zaicun-vitals",
+            options=f"-c statement_timeout={int(ANSWER_WITHIN_S * 1000)}",
+        )
+        self._connection = connection
+        try:
+            jobs = await (await connection.execute(_JOBS)).fetchall()
+            row = await (await connection.execute(_SCHEDULER, [SCHEDULER])).fetchone()
+        finally:
+            connection.pgconn.finish()
+        sessions, silent_s, busy_s = row or (0, None, None)
+        return Answer(time.perf_counter() - began, dict(jobs), sessions, silent_s, busy_s)
+
+    def _give_up(self, task: asyncio.Task[Answer]) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.pgconn.finish()
+        task.add_done_callback(lambda ended: None if ended.cancelled() else ended.exception())
+        task.cancel()
+        self._asking = None
+
+    def _told(self, answer: Answer | None) -> list[Metric]:
+        last = GaugeMetricFamily(
+            "zaicun_job_last_success_timestamp_seconds",
+            "When a job was last done (Unix time), by the ledger.",
+            labels=("job",),
+        )
+        for job, at in sorted(self._jobs.items()):
+            last.add_metric((job,), at)
+        told = [
+            _one("zaicun_database_up", "Whether the database answers within 2 s.", float(answer is not None)),
+            last,
+        ]
+        if answer is not None:
+            told += [
+                _one("zaicun_database_answer_seconds", "Connecting and asking, together.", answer.seconds),
+                _one("zaicun_scheduler_up", "Whether a scheduler is connected.", float(answer.sessions > 0)),
+            ]
+        if answer is not None and answer.silent_s is not None:
+            told += [
+                _one(
+                    "zaicun_scheduler_silent_seconds",
+                    "Since the scheduler's last sign of life.",
+                    answer.silent_s,
+                ),
+                _one(
+                    "zaicun_scheduler_busy_seconds",
+                    "How long its oldest job has been running.",
+                    answer.busy_s or 0,
+                ),
+            ]
+        return told
+
+
+def _one(name: str, text: str, value: float) -> Metric:
+    told = GaugeMetricFamily(name, text)
+    told.add_metric((), value)
+    return told
