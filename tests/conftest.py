@@ -14,6 +14,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import uvicorn
+from docs.witness import pytest_runtest_call, pytest_runtest_teardown, pytest_sessionfinish, watched
 from fastapi import FastAPI
 
 from server import clock as clock_module
@@ -25,6 +26,7 @@ from server.db import Database
 from server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
+__all__ = ["pytest_runtest_call", "pytest_runtest_teardown", "pytest_sessionfinish"]  # pytest's hooks.
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -116,11 +118,19 @@ class Service:
 
 @contextlib.contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """Serve an application on a loopback port over real HTTP, and stop it at the end."""
+    """Serve an application on a loopback port over real HTTP, and stop it at the end.
+
+    Each of its answers is held against the OpenAPI document: tests/docs/witness.py.
+    """
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, log_level="warning", lifespan="on", access_log=False, server_header=False, proxy_headers=False
+        watched(app),
+        log_level="warning",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -141,7 +151,10 @@ def serving(app: FastAPI) -> Iterator[str]:
 @contextlib.contextmanager
 def running_service(cloned: Cloned, var: Path, **overrides: Any) -> Iterator[Service]:
     """Serve the product on this database."""
-    settings = replace(Settings(database_url=cloned.app_url, var=var, argon2_memory_kib=19_456), **overrides)
+    usual = {"quota_read": 0, "quota_write": 0, "quota_heavy": 0}  # One account of a test asks more than any person.
+    settings = replace(
+        Settings(database_url=cloned.app_url, var=var, argon2_memory_kib=19_456), **(usual | overrides)
+    )
     app = create_app(settings)
     owner = Database(cloned.owner_url, pool_size=4)
     with serving(app) as url, httpx.Client(base_url=url, timeout=30) as client:
