@@ -94,7 +94,13 @@ def accounts(
 @router.post(
     "/for-people",
     operation_id="accounts-for-people",
-    responses=refusals(problems.FORBIDDEN, problems.GRANT_NOT_ALLOWED, problems.INVALID_REQUEST),
+    responses=refusals(
+        problems.FORBIDDEN,
+        problems.GRANT_NOT_ALLOWED,
+        problems.LOGIN_TAKEN,
+        problems.PERSON_HAS_ACCOUNT,
+        problems.INVALID_REQUEST,
+    ),
 )
 def for_people(given: ForPeopleIn, who: Granter, db: Db) -> ForPeopleOut:
     """Create cadre accounts for everyone posted under a region who has none (批量建账号); the login is the staff number.
