@@ -15,6 +15,7 @@ from sqlalchemy import orm
 from sqlalchemy.dialects import postgresql
 
 from server import problems
+from server.pool import CountingPool
 from server.problems import Kind, Problem
 
 NAMING = {
@@ -74,6 +75,7 @@ class Database:
         milliseconds = int(statement_timeout_s * 1000)
         self.engine = sa.create_engine(
             sa.make_url(url).set(drivername="postgresql+psycopg"),
+            poolclass=CountingPool,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=3,

@@ -111,7 +111,7 @@ INTAKE = "checkins-put"
 
 
 def logged_in(outcome: str) -> None:
-    """Count one attempt to log in: ok, unknown-login, wrong-password, not-active, slowed or busy."""
+    """Count one attempt to log in: ok, unknown-login, wrong-password, not-active, slowed or unavailable."""
     TALLY.add(LOGINS, outcome)
 
 
@@ -130,6 +130,11 @@ def replayed() -> None:
     """Count a check-in that was stored before; called from the event loop alone."""
     tally = TALLY
     tally.cells[tally.series(CHECKINS_REPLAYED).at] += 1
+
+
+def store_failed(cause: str) -> None:
+    """Count a group that could not be stored: timeout, connection, fault, or a problem's code."""
+    TALLY.add(STORE_FAILED, cause)
 
 
 def grouped(size: int, seconds: float) -> None:

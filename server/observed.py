@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
-from sqlalchemy.pool import QueuePool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import logs, metrics, problems, vitals
+from server.pool import CountingPool
 from server.problems import Problem
 from server.settings import Settings
 from server.tally import TALLY, Series
@@ -167,9 +167,9 @@ def measure(app: FastAPI) -> None:
     TALLY.set(metrics.MEMORY, to=int(Path("/proc/self/statm").read_text("ascii").split()[1]) * _PAGE)
     TALLY.set(metrics.FILES, to=sum(1 for _ in Path("/proc/self/fd").iterdir()))
     pool = app.state.database.engine.pool
-    if isinstance(pool, QueuePool):
+    if isinstance(pool, CountingPool):
         TALLY.set(metrics.POOL_SIZE, to=pool.size())
         TALLY.set(metrics.POOL_USED, to=pool.checkedout())
-    TALLY.set(metrics.POOL_WAITING, to=app.state.database.waiting)
+        TALLY.set(metrics.POOL_WAITING, to=pool.waiting)
     TALLY.set(metrics.QUEUE, to=app.state.intake.waiting)
     TALLY.set(metrics.QUEUE_LIMIT, to=app.state.settings.intake_queue)

@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from server import audit, clock, ids, problems
+from server import audit, clock, ids, metrics, problems
 from server.auth import codes, passwords, queries, rules, sessions, throttle
 from server.auth.doorkeeper import Doorkeeper
 from server.auth.models import Account, KnownDevice
@@ -53,8 +53,20 @@ class Welcome:
 def login(desk: Desk, visitor: Visitor, name: str, password: str) -> Welcome:
     """Log in. Raises Problem: 401 login-refused, the same for every cause; 429 while slowed; 503 when too busy.
 
-    No transaction is open while the password is hashed, which takes tens of milliseconds.
+    The causes are told apart in the metrics alone.
     """
+    try:
+        welcome = _login(desk, visitor, name, password)
+    except Problem as problem:
+        if problem.kind is not problems.LOGIN_REFUSED:  # Those are counted by their cause, where it is known.
+            metrics.logged_in("slowed" if problem.kind is problems.TOO_MANY_REQUESTS else "unavailable")
+        raise
+    metrics.logged_in("ok")
+    return welcome
+
+
+def _login(desk: Desk, visitor: Visitor, name: str, password: str) -> Welcome:
+    """Do it. No transaction is open while the password is hashed, which takes tens of milliseconds."""
     folded = rules.fold_login(name)
     with desk.database.write() as session:
         account = queries.account_named(session, folded)
@@ -71,11 +83,13 @@ def login(desk: Desk, visitor: Visitor, name: str, password: str) -> Welcome:
         raise
     if account is None or not right:
         _remember_failure(desk, visitor, account, known=device is not None)
+        metrics.logged_in("wrong-password" if stored else "not-active" if account else "unknown-login")
         raise _login_refused()
     with desk.database.write() as session:
         # Disabled, reset or given another password while this one was hashed: then it was the wrong one.
         present = session.get_one(Account, account.id, with_for_update=True, populate_existing=True)
         if present.password_hash != stored or present.disabled_at is not None:
+            metrics.logged_in("not-active")
             raise _login_refused()
         present.password_hash = renewed
         throttle.succeeded(session, *subjects)

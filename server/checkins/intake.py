@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 
-from server import problems
+from server import metrics, problems
 from server.checkins import judging, rules, storing
 from server.checkins.judging import Incoming, Masks, Views
 from server.checkins.record import Record
@@ -74,6 +74,11 @@ class Intake:
         if self._connection is not None:
             await self._connection.close()
 
+    @property
+    def waiting(self) -> int:
+        """Return how many check-ins wait to be stored."""
+        return self._writer.waiting
+
     async def put(self, incoming: Incoming) -> Stored:
         """Store a check-in once and return its row after the commit.
 
@@ -103,7 +108,9 @@ class Intake:
             await _record_refused(connection, group, result)
         self._atlas.trim()
         # Only the first of two equal ids in one group was stored by this call; the others are resends.
-        return _only_first_created(result)
+        settled = _only_first_created(result)
+        _count(settled)
+        return settled
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
@@ -267,6 +274,16 @@ def _only_first_created(outcomes: Sequence[Outcome]) -> list[Outcome]:
         else:
             settled.append(outcome)
     return settled
+
+
+def _count(outcomes: Sequence[Outcome]) -> None:
+    """Count what was stored and what was a resend; refusals are counted where they are answered."""
+    for outcome in outcomes:
+        if isinstance(outcome, Stored):
+            if outcome.created:
+                metrics.stored(outcome.record.verdict)
+            else:
+                metrics.replayed()
 
 
 async def _record_refused(

@@ -7,13 +7,14 @@ by itself. A check-in's future is resolved only after the COMMIT of its group, n
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Generic, TypeVar
 
 import psycopg
 
-from server import problems
+from server import logs, metrics, problems
 from server.problems import Problem
 
 LOG = logging.getLogger("zaicun.intake")
@@ -50,6 +51,11 @@ class Writer(Generic[Item, Outcome]):
         self._closing = False
         self._runner: asyncio.Task[None] | None = None
         self._storing: asyncio.Task[Sequence[Outcome]] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Return how many items wait to be stored."""
+        return len(self._waiting)
 
     def start(self) -> None:
         """Begin storing; call it inside the running loop."""
@@ -93,6 +99,7 @@ class Writer(Generic[Item, Outcome]):
     async def _keep(self, group: list[tuple[Item, asyncio.Future[Outcome]]]) -> None:
         if not group:
             return
+        began = time.perf_counter()
         task = self._storing = asyncio.create_task(self._store([item for item, _ in group]))
         done, _ = await asyncio.wait({task}, timeout=STORE_WITHIN_S)
         if not done:
@@ -100,18 +107,22 @@ class Writer(Generic[Item, Outcome]):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await asyncio.wait({task}, timeout=1)
+            metrics.store_failed("timeout")
             _refuse(group, Problem(problems.DATABASE_UNAVAILABLE, headers=_RETRY_SOON))
             return
         try:
             outcomes = task.result()
         except Problem as problem:
+            metrics.store_failed(problem.kind.code)
             _refuse(group, problem)
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
             self._abandon()
+            metrics.store_failed("connection")
             _refuse(group, Problem(problems.DATABASE_UNAVAILABLE, headers=_RETRY_SOON))
         except Exception as error:  # noqa: BLE001  One bad item must not take the others of its group with it.
             await self._halve(group, error)
         else:
+            metrics.grouped(len(group), time.perf_counter() - began)
             for (_, future), outcome in zip(group, outcomes, strict=True):
                 if not future.done():
                     future.set_result(outcome)
@@ -119,7 +130,8 @@ class Writer(Generic[Item, Outcome]):
     async def _halve(self, group: list[tuple[Item, asyncio.Future[Outcome]]], error: Exception) -> None:
         """Run a failed group again in halves, until the item that fails stands alone."""
         if len(group) == 1:
-            LOG.error("check-in could not be stored: %s", type(error).__name__)
+            LOG.error("check-in could not be stored", extra=logs.fault(error))
+            metrics.store_failed("fault")
             _refuse(group, Problem(problems.INTERNAL))
             return
         middle = len(group) // 2

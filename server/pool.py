@@ -1,0 +1,22 @@
+"""A pool of connections that knows how many threads wait for one."""
+
+import threading
+
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+
+
+class CountingPool(QueuePool):
+    """SQLAlchemy's pool; `waiting` threads are between asking for a connection and having one."""
+
+    waiting = 0
+    _counting = threading.Lock()
+
+    def connect(self) -> PoolProxiedConnection:
+        """Return a connection, as soon as one is free. Raises sqlalchemy.exc.TimeoutError when none is in time."""
+        with self._counting:
+            self.waiting += 1
+        try:
+            return super().connect()
+        finally:
+            with self._counting:
+                self.waiting -= 1
