@@ -23,7 +23,7 @@ from zaicun_phone import BEIJING
 from geo.datum import Datum, from_wgs84
 from geo.fix import MAX_ACCURACY_M, MAX_AGE_S, PositionFault
 from geo.verdict import SENTENCES, Band, Reason, VerdictKind
-from server import http, pages, problems
+from server import envelope, pages, problems
 from server.auth import codes, rules
 from server.auth.models import Account
 from server.auth.rules import PasswordFault
@@ -275,7 +275,7 @@ def _section(number: str) -> str:
 
 LIMITS = {
     "body of a check-in": f"{checkin_routes.BODY_LIMIT} bytes",
-    "any other JSON body": f"{http.LARGEST_BODY} bytes",
+    "any other JSON body": f"{envelope.LARGEST_BODY} bytes",
     "items on a page": f"{pages.LARGEST}",
     "note": "500 characters",
     "access token": f"{rules.ACCESS_LIFE.seconds // 60} minutes",
