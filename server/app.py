@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from server import documented, http, wiring
+from server import documented, http, observed, wiring
 from server import settings as settings_module
 from server.auth import account_routes as accounts
 from server.auth import routes as auth
@@ -18,6 +18,7 @@ from server.compliance import routes as compliance
 from server.db import Database
 from server.month import routes as month
 from server.places import routes as places
+from server.quotas import Quotas
 from server.roster import routes as roster
 from server.settings import Settings
 
@@ -38,7 +39,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.intake.start()
         gc.freeze()  # What was imported stays; the collector need not walk through it again and again.
         try:
-            yield
+            async with observed.pulse(app):
+                yield
         finally:
             await app.state.intake.close()
             app.state.database.close()
@@ -56,6 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = given
     app.state.doorkeeper = Doorkeeper(given)
     app.state.hasher = Hasher(given)
+    app.state.quotas = Quotas(given)
     wiring.install()
     http.install(app)
     # First, because routes are matched in their order and this one is asked a thousand times as often as any other.
@@ -69,9 +72,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(places.router)
     app.state.body_limits.update(roster.BODY_LIMITS)
     app.include_router(roster.router)
-    documented.complete(
-        app,
-        open_to_all=("auth-login", "auth-activate", "auth-refresh"),
-        unstored=(auth.router, accounts.router),
-    )
+    documented.complete(app, open_to_all=("auth-login", "auth-activate", "auth-refresh"))
+    observed.install(app, given)  # Last, because the last layer added is the outermost.
     return app

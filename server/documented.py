@@ -1,16 +1,22 @@
 """What the OpenAPI document says that no single route does: refusals by their kinds, tokens, tags in both languages."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute
+from fastapi import FastAPI
 
-from server import problems
+from server import deprecations, problems, quotas
+from server.envelope import NEVER_TOO_OLD
 from server.problems import Kind, Problem
 
 _REFERENCE = {"$ref": "#/components/schemas/Problem"}
-EVERYWHERE = (problems.INTERNAL, problems.DATABASE_UNAVAILABLE, problems.BUSY)
+EVERYWHERE = (
+    problems.INTERNAL,
+    problems.DATABASE_UNAVAILABLE,
+    problems.BUSY,
+    problems.URL_TOO_LONG,
+    problems.HEADERS_TOO_LARGE,
+)
 """What any operation can meet, with or without a token."""
 _TOKENS = (problems.TOKEN_MISSING, problems.TOKEN_INVALID, problems.TOKEN_EXPIRED, problems.TOKEN_STALE)
 
@@ -106,7 +112,59 @@ _HEADERS = {
     },
     "X-Content-Type-Options": {
         "description": "按所写类型处理 / the declared type holds",
+        "required": True,
         "schema": {"const": "nosniff"},
+    },
+    "Content-Language": {
+        "description": "title 与 detail 的语言 / the language of title and detail",
+        "schema": {"enum": ["zh", "en"]},
+    },
+    "Vary": {
+        "description": "答复随哪些请求头而不同 / which request headers choose the answer",
+        "schema": {"type": "string"},
+    },
+    "Allow": {
+        "description": "此地址支持的方法 / the methods of this address",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "Accept": {
+        "description": "可接受的正文类型 / the types of body that are taken",
+        "schema": {"type": "string"},
+    },
+    "Accept-Encoding": {
+        "description": "可接受的正文编码：不压缩 / the body must not be compressed",
+        "schema": {"const": "identity"},
+    },
+    "RateLimit": {
+        "description": "所属限额的余量 r 与恢复所需秒数 t / what is left (r) of the quota that counts here, and the seconds "
+        "(t) until it is whole (draft-ietf-httpapi-ratelimit-headers-10)",
+        "schema": {"type": "string", "pattern": '^"[a-z]+";r=[0-9]+;t=[0-9]+$'},
+    },
+    "RateLimit-Policy": {
+        "description": "限额：q 次每 w 秒 / the quota: q requests in w seconds",
+        "schema": {"type": "string", "pattern": '^"[a-z]+";q=[0-9]+;w=[0-9]+$'},
+    },
+    "Sandbox": {
+        "description": "只在演练环境出现 / only a sandbox sends it: nothing here is real",
+        "schema": {"const": "true"},
+    },
+    "Zaicun-Client-Minimum": {
+        "description": "应用过旧时，至少需要的版本 / to an outdated app: the version it needs at least",
+        "schema": {"type": "string"},
+    },
+    "Deprecation": {
+        "description": "自何时起不再建议使用（RFC 9745）/ deprecated since (RFC 9745)",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^@[0-9]+$"},
+    },
+    "Sunset": {
+        "description": "何时停用（RFC 8594）/ when it ends (RFC 8594)",
+        "schema": {"type": "string"},
+    },
+    "Link": {
+        "description": "说明所在（RFC 8288）/ where it is explained (RFC 8288)",
+        "schema": {"type": "string"},
     },
     "Retry-After": {
         "description": "多少秒后重试 / seconds to wait before trying again",
@@ -119,31 +177,38 @@ _HEADERS = {
         "schema": {"type": "string", "pattern": "^Bearer"},
     },
 }
-_OF_STATUS = {"401": "WWW-Authenticate", "412": "ETag", "429": "Retry-After", "503": "Retry-After"}
+_ALWAYS_SENT = (
+    "X-Request-Id",
+    "X-Content-Type-Options",
+    "Cache-Control",
+    "Vary",
+    "Content-Language",
+    "Sandbox",
+    "Zaicun-Client-Minimum",
+)
+_OF_STATUS = {
+    "401": ("WWW-Authenticate",),
+    "412": ("ETag",),
+    "415": ("Accept", "Accept-Encoding"),
+    "429": ("Retry-After", "RateLimit"),
+    "503": ("Retry-After",),
+}
 _BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
-def complete(app: FastAPI, *, open_to_all: Collection[str], unstored: Iterable[APIRouter]) -> None:
-    """Complete the application's document.
-
-    `open_to_all` names the operations that need no token; no cache may keep an answer of the `unstored` routers.
-    """
+def complete(app: FastAPI, *, open_to_all: Collection[str]) -> None:
+    """Complete the application's document. `open_to_all` names the operations that need no token."""
     plain = app.openapi
-    secret = {
-        route.operation_id for router in unstored for route in router.routes if isinstance(route, APIRoute)
-    }
 
     def whole() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _complete(plain(), open_to_all, secret)
+            _complete(plain(), open_to_all)
         return plain()
 
     app.openapi = whole  # type: ignore[method-assign]  # FastAPI's documented way to extend the document.
 
 
-def _complete(
-    document: dict[str, Any], open_to_all: Collection[str], unstored: Collection[str | None]
-) -> None:
+def _complete(document: dict[str, Any], open_to_all: Collection[str]) -> None:
     components = document["components"]
     components["securitySchemes"] = {"bearer": _BEARER}
     components["headers"] = _HEADERS
@@ -151,12 +216,28 @@ def _complete(
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     components["schemas"] |= {"Problem": _PROBLEM, "FieldFault": _FAULT}
-    for operations in document["paths"].values():
-        for operation in operations.values():
+    known: dict[str, dict[str, Any]] = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            known[operation["operationId"]] = operation
+            quota = None
             if operation["operationId"] not in open_to_all:
                 operation["security"] = [{"bearer": []}]
-            _refuse_bodies(operation)
-            _name_headers(operation["responses"], unstored=operation["operationId"] in unstored)
+                quota = quotas.kind_of(operation["operationId"], method)
+            _refuse(operation, path, quota)
+    deprecations.write_into(known)
+    for operation in known.values():
+        _name_headers(operation)
+
+
+def _refuse(operation: dict[str, Any], path: str, quota: str | None) -> None:
+    """Say what the conventions can refuse anywhere: a quota that is used up, a client that is too old, a body."""
+    _refuse_bodies(operation)
+    if not path.startswith(NEVER_TOO_OLD):
+        _add(operation["responses"], problems.CLIENT_TOO_OLD)
+    if quota is not None:
+        operation["x-quota"] = quota
+        _add(operation["responses"], problems.TOO_MANY_REQUESTS)
 
 
 def _refuse_bodies(operation: dict[str, Any]) -> None:
@@ -170,6 +251,7 @@ def _refuse_bodies(operation: dict[str, Any]) -> None:
         _add(responses, problems.BODY_TOO_LARGE)
         if "application/json" in operation["requestBody"]["content"]:
             _add(responses, problems.MALFORMED_BODY)
+        _add(responses, problems.UNSUPPORTED_MEDIA)
 
 
 def _add(responses: dict[str, Any], kind: Kind) -> None:
@@ -181,11 +263,14 @@ def _add(responses: dict[str, Any], kind: Kind) -> None:
         examples.update(added["content"][problems.MEDIA_TYPE]["examples"])
 
 
-def _name_headers(responses: dict[str, Any], *, unstored: bool) -> None:
-    for status, answer in responses.items():
-        names = ["X-Request-Id", *([_OF_STATUS[status]] if status in _OF_STATUS else [])]
-        if status == "200" and "201" in responses:
+def _name_headers(operation: dict[str, Any]) -> None:
+    common = list(_ALWAYS_SENT)
+    if "x-quota" in operation:
+        common += ["RateLimit", "RateLimit-Policy"]
+    if operation.get("deprecated"):
+        common += ["Deprecation", "Sunset", "Link"]
+    for status, answer in operation["responses"].items():
+        names = [*common, *_OF_STATUS.get(status, ())]
+        if status == "200" and "201" in operation["responses"]:
             names.append("Idempotent-Replay")
-        if unstored and status < "300":
-            names.append("Cache-Control")
         answer.setdefault("headers", {}).update(sent(*names)["headers"])

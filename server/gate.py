@@ -12,15 +12,17 @@ dozen trips to threads cost more than what is done there.
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 from sqlalchemy import orm
 
-from server import problems
+from server import problems, quotas
 from server.access import Role, Who
 from server.db import Database
 from server.problems import Problem
+from server.quotas import Quotas
 from server.settings import Settings
 
 
@@ -72,8 +74,16 @@ def who_of(request: Request) -> Who:
 
 
 async def current_who(request: Request) -> Who:
-    """Return who holds the request's token, as a dependency."""
-    return who_of(request)
+    """Return who holds the request's token, and count the request for their quota. Raises Problem (401, 429)."""
+    who = who_of(request)
+    kind = _quota_of(request.scope["route"].operation_id, request.method)
+    if kind is not None:
+        held: Quotas = request.app.state.quotas
+        held.take(who.account_id, kind, request.scope["state"])
+    return who
+
+
+_quota_of = cache(quotas.kind_of)
 
 
 Anyone = Annotated[Who, Depends(current_who)]

@@ -1,80 +1,24 @@
-"""What every HTTP answer has in common: problems instead of tracebacks, request ids, body limits, liveness."""
+"""Problems instead of tracebacks: how refusals of every origin become answers in the caller's language; liveness."""
 
 import logging
+import re
+from functools import cache
 from http import HTTPStatus
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import compile_path
 
-from server import ids, problems
+from server import logs, problems
+from server.envelope import BodyTooLarge, Envelope
 from server.problems import FieldFault, Kind, Problem
 
 LOG = logging.getLogger("zaicun.http")
-LARGEST_BODY = 1 << 20
-"""Bytes of a JSON body. Routes that take files name their own limit through ``app.state.body_limits``."""
-
-
-class BodyTooLarge(HTTPException):
-    """Raised inside the application when a body grows past its limit while it is read.
-
-    An HTTPException, because FastAPI turns every other error met while reading a body into a 400.
-    """
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(413, str(limit))
-
-
-class Envelope:
-    """Give each request an id, bound its body, and turn an overrun into a problem."""
-
-    def __init__(self, app: ASGIApp, limits: dict[str, int]) -> None:
-        self.app = app
-        self.limits = limits
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request (ASGI)."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
-        limit = self._limit(scope["path"])
-        taken = 0
-
-        async def bounded() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > limit:
-                raise BodyTooLarge(limit)
-            return message
-
-        async def marked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message.setdefault("headers", []).append((b"x-request-id", request_id.encode()))
-            await send(message)
-
-        await self.app(scope, bounded, marked)
-
-    def _limit(self, path: str) -> int:
-        return next((size for prefix, size in self.limits.items() if path.startswith(prefix)), LARGEST_BODY)
-
-
-def _request_id(scope: Scope) -> str:
-    """Take the caller's X-Request-Id when it is a UUID, else make one: anything else could forge log lines."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            try:
-                return str(UUID(value.decode("ascii")))
-            except (ValueError, UnicodeDecodeError):
-                break
-    return str(ids.new_id())
 
 
 def language(request: Request) -> str:
@@ -94,9 +38,24 @@ def language(request: Request) -> str:
 
 def answer(problem: Problem, request: Request) -> Response:
     """Return the response that carries a problem."""
-    body = problem.body(language(request), request.url.path)
+    chosen = language(request)
+    body = problem.body(chosen, request.url.path)
     body["request_id"] = getattr(request.state, "request_id", "")
-    return JSONResponse(body, problem.kind.status, problem.headers, problems.MEDIA_TYPE)
+    request.state.problem = problem.kind.code  # Counted and logged by observed.py.
+    headers = {**problem.headers, "Content-Language": chosen, "Vary": "Accept-Language"}
+    if problem.kind.status == HTTPStatus.UNAUTHORIZED:
+        headers.setdefault("WWW-Authenticate", "Bearer")  # A 401 must name a challenge (RFC 9110, 15.5.2).
+    return JSONResponse(body, problem.kind.status, headers, problems.MEDIA_TYPE)
+
+
+def crashed(error: Exception, request: Request) -> Response:
+    """Tell of an error that nobody foresaw, and return its answer.
+
+    The error's text may hold personal data (SQL parameters do), so only its type and the places it went through are.
+    """
+    request_id = getattr(request.state, "request_id", "")
+    LOG.error("crash", extra={"request_id": request_id, **logs.fault(error)})
+    return answer(Problem(problems.INTERNAL), request)
 
 
 _BY_STATUS: dict[int, Kind] = {
@@ -160,15 +119,95 @@ def field_faults(errors: Any) -> list[FieldFault]:  # noqa: ANN401  Pydantic's a
     return faults
 
 
-def is_malformed(error: RequestValidationError) -> bool:
-    """Tell whether the body is no JSON at all."""
-    return any(each["type"] == "json_invalid" for each in error.errors())
+def refused_as(request: Request, error: RequestValidationError | HTTPException) -> Kind:
+    """Return the kind of a request that does not fit: its type, its size, its JSON, or its content."""
+    if isinstance(error, HTTPException):
+        kind = _BY_STATUS.get(error.status_code)
+        if kind is problems.MALFORMED_BODY and not _is_json(request):
+            return problems.UNSUPPORTED_MEDIA
+        return kind or Kind("http-error", error.status_code, *[HTTPStatus(error.status_code).phrase] * 2)
+    faults = error.errors()
+    if any(each["loc"][:1] == ("body",) for each in faults) and not _is_json(request):
+        return problems.UNSUPPORTED_MEDIA
+    if any(each["type"] == "json_invalid" for each in faults):
+        return problems.MALFORMED_BODY
+    return problems.INVALID_REQUEST
+
+
+def _is_json(request: Request) -> bool:
+    """Tell whether a body is said to be JSON and is not packed. One that was not sent at all has no type."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        return False
+    sent = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return (
+        not sent
+        or media == "application/json"
+        or (media.startswith("application/") and media.endswith("+json"))
+    )
+
+
+def unsupported(accepted: str, zh: str, en: str) -> Problem:
+    """Return the problem of a body whose type or packing is not taken, with what is (RFC 9110 section 15.5.16)."""
+    return Problem(
+        problems.UNSUPPORTED_MEDIA,
+        zh=zh,
+        en=en,
+        headers={"Accept": accepted, "Accept-Encoding": "identity"},
+    )
+
+
+_NOT_JSON = (
+    "application/json",
+    "正文须为 JSON，不压缩，并注明 Content-Type: application/json。",
+    "The body must be JSON, not compressed, and sent with Content-Type: application/json.",
+)
+
+
+def invalid(request: Request, error: RequestValidationError) -> Problem:
+    """Return the problem of a request that does not fit, field by field."""
+    kind = refused_as(request, error)
+    if kind is problems.UNSUPPORTED_MEDIA:
+        return unsupported(*_NOT_JSON)
+    faults = field_faults(error.errors())
+    names = "、".join(f"{f.field}：{f.zh}" if f.field else f.zh for f in faults[:5])
+    english = "; ".join(f"{f.field}: {f.en}" if f.field else f.en for f in faults[:5])
+    return Problem(kind, zh=names, en=english, errors=faults[:100])
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """Return the methods of an address, of all the routes that share it."""
+    found = {"OPTIONS"}
+    for context in iter_route_contexts(app.routes):
+        if context.path is not None and _compiled(context.path).fullmatch(path):
+            found |= set(context.methods or ())
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+
+@cache
+def _compiled(path: str) -> re.Pattern[str]:
+    pattern, _, _ = compile_path(path)
+    return pattern
+
+
+def _not_a_method(request: Request) -> Response:
+    """Answer OPTIONS with the methods of the address, and any other with 405 and the same list."""
+    allow = ", ".join(_methods(request.app, request.url.path))
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers={"Allow": allow})
+    return answer(Problem(problems.METHOD_NOT_ALLOWED, headers={"Allow": allow}), request)
 
 
 def install(app: FastAPI) -> None:
     """Install the handlers, the envelope and the liveness routes."""
     app.state.body_limits = {}
-    app.add_middleware(Envelope, limits=app.state.body_limits)
+    app.add_middleware(
+        Envelope,
+        limits=app.state.body_limits,
+        settings=app.state.settings,
+        answer=answer,
+        crashed=crashed,
+    )
 
     @app.exception_handler(Problem)
     async def on_problem(request: Request, problem: Problem) -> Response:
@@ -176,11 +215,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
-        faults = field_faults(error.errors())
-        kind = problems.MALFORMED_BODY if is_malformed(error) else problems.INVALID_REQUEST
-        names = "、".join(f"{f.field}：{f.zh}" if f.field else f.zh for f in faults[:5])
-        english = "; ".join(f"{f.field}: {f.en}" if f.field else f.en for f in faults[:5])
-        return answer(Problem(kind, zh=names, en=english, errors=faults[:100]), request)
+        return answer(invalid(request, error), request)
 
     @app.exception_handler(BodyTooLarge)
     async def on_too_large(request: Request, error: BodyTooLarge) -> Response:
@@ -190,23 +225,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
-        kind = _BY_STATUS.get(error.status_code)
-        if kind is None:
-            phrase = HTTPStatus(error.status_code).phrase
-            kind = Kind("http-error", error.status_code, phrase, phrase)
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            return _not_a_method(request)
+        kind = refused_as(request, error)
+        if kind is problems.UNSUPPORTED_MEDIA:
+            return answer(unsupported(*_NOT_JSON), request)
         return answer(Problem(kind, headers=error.headers), request)
-
-    @app.exception_handler(Exception)
-    async def on_crash(request: Request, error: Exception) -> Response:
-        # The text may hold personal data (SQL parameters do), so only its type and place are logged.
-        last = error.__traceback__
-        while last and last.tb_next:
-            last = last.tb_next
-        place = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last else "?"
-        LOG.error(
-            "crash %s at %s request %s", type(error).__name__, place, getattr(request.state, "request_id", "")
-        )
-        return answer(Problem(problems.INTERNAL), request)
 
     @app.get("/livez", include_in_schema=False)
     async def livez() -> dict[str, str]:

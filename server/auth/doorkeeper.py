@@ -36,7 +36,7 @@ class Doorkeeper:
 
     def __init__(self, settings: Settings) -> None:
         self.keys = KeySet(settings.keys_dir)
-        self.issuer = settings.issuer
+        self.issuer = settings.token_issuer
         self._known: dict[bytes, _Remembered] = {}
         self._lock = threading.Lock()
 

@@ -86,7 +86,7 @@ def slowed(wait: timedelta) -> Problem:
         zh=f"尝试次数过多，请在 {seconds} 秒后再试。账号没有被锁定；用以前登录过的手机不受影响。",
         en=f"Too many attempts; try again in {seconds} seconds. The account is not locked, and a phone that logged in "
         "before is not affected.",
-        headers={"Retry-After": str(seconds)},
+        headers={"Retry-After": str(seconds), "RateLimit": f'"attempts";r=0;t={seconds}'},
         retry_after_s=seconds,
     )
 

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from server import clock, http, pages, problems
+from server import clock, http, metrics, pages, problems
 from server.access import Who
 from server.checkins import intake as intakes
 from server.checkins import queries, rules, service
@@ -44,11 +44,15 @@ class RecordedRoute(APIRoute):
 
 
 async def _keep_attempt(request: Request, error: RequestValidationError | HTTPException | Problem) -> None:
-    kind = _refused_as(error)
+    kind = _refused_as(request, error)
     try:
         who = who_of(request)
     except Problem:
-        return  # Nobody is proven; what strangers send is not kept.
+        # Nobody is proven; what strangers send is counted, not kept.
+        metrics.unproven(
+            (error.kind if isinstance(error, Problem) else kind or problems.INVALID_REQUEST).code
+        )
+        return
     if kind is None:
         return
     body = getattr(request, "_body", b"")[: intakes.BODY_KEPT]
@@ -56,15 +60,11 @@ async def _keep_attempt(request: Request, error: RequestValidationError | HTTPEx
     await run_in_threadpool(service.record_attempt, request.app.state.database, who, given, kind, body)
 
 
-def _refused_as(error: RequestValidationError | HTTPException | Problem) -> Kind | None:
+def _refused_as(request: Request, error: RequestValidationError | HTTPException | Problem) -> Kind | None:
     """Return what a refusal is kept as; None for what the intake keeps itself, and for what is only "later"."""
     if isinstance(error, Problem):
         return error.kind if error.kind is problems.FORBIDDEN else None
-    if isinstance(error, http.BodyTooLarge):
-        return problems.BODY_TOO_LARGE
-    if isinstance(error, HTTPException):
-        return problems.MALFORMED_BODY
-    return problems.MALFORMED_BODY if http.is_malformed(error) else problems.INVALID_REQUEST
+    return http.refused_as(request, error)
 
 
 router = APIRouter(prefix="/v1/check-ins", tags=["check-ins"])

@@ -1,0 +1,258 @@
+"""What surrounds every request: its id, its limits, the headers that every answer carries.
+
+Plain ASGI, because it stands in front of every check-in: one pass over the request's headers, byte comparisons, and
+header tuples that were made at the start. Everything that refuses does so inside, so that a refusal carries the
+same headers as any other answer: a browser must be able to read a 413 or a 500 as well.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server import clients, deprecations, ids, problems
+from server.problems import Problem
+from server.settings import Settings
+
+LARGEST_BODY = 1 << 20
+"""Bytes of a JSON body. Routes that take files name their own limit through ``app.state.body_limits``."""
+LONGEST_URL = 8_000
+"""Bytes of path and query: what RFC 9110 section 4.1 asks everybody to support. Nothing here needs more."""
+MOST_HEADERS = 100
+LARGEST_HEADERS = 32 << 10
+"""Bytes of all names and values; the largest access token takes 8 KiB."""
+PREFLIGHT_LASTS_S = 7_200
+"""Seconds a browser may remember a preflight: Chromium's own limit."""
+EXPOSED = (
+    "Content-Language, Deprecation, ETag, Idempotent-Replay, Link, Location, RateLimit, RateLimit-Policy, Retry-After, "
+    "Sandbox, Sunset, WWW-Authenticate, X-Request-Id, Zaicun-Client-Minimum"
+)
+"""What a page of a configured origin may read besides the safelisted response headers."""
+ALLOWED = "Accept, Accept-Language, Authorization, Content-Type, If-Match, If-None-Match, X-Request-Id, Zaicun-Client"
+METHODS = "GET, HEAD, PUT, POST, PATCH, DELETE"
+NEVER_TOO_OLD = ("/v1/check-ins/", "/v1/auth/", "/v1/time")
+"""A check-in is taken from every client, however old, and so is what it needs to be sent: a token."""
+
+Header = tuple[bytes, bytes]
+Answer = Callable[[Problem, Request], Response]
+Crashed = Callable[[Exception, Request], Response]
+_READ = frozenset((b"x-request-id", b"origin", b"zaicun-client", b"access-control-request-method"))
+_UNSTORED = (b"cache-control", b"no-store")
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_VARY = (b"vary", b"Origin")
+_MOST_CLIENTS = 256
+
+
+class BodyTooLarge(HTTPException):
+    """Raised inside the application when a body grows past its limit while it is read.
+
+    An HTTPException, because FastAPI turns every other error met while reading a body into a 400.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, str(limit))
+
+
+class Envelope:
+    """The middleware. `answer` writes a problem, `crashed` tells of an error that nobody foresaw and answers it."""
+
+    def __init__(
+        self, app: ASGIApp, *, limits: Mapping[str, int], settings: Settings, answer: Answer, crashed: Crashed
+    ) -> None:
+        self.app = app
+        self.limits = limits
+        self.answer = answer
+        self.crashed = crashed
+        self.origins = {origin.encode(): _cross_origin(origin) for origin in settings.cors_origins}
+        self.minimums = clients.minimums(settings.minimum_clients)
+        self._outdated: dict[bytes, Header | None] = {}
+        self._always: list[Header] = [_NOSNIFF]
+        if self.origins:
+            self._always.append(_VARY)
+        if settings.sandbox:
+            self._always.append((b"sandbox", b"true"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given, size = _given(scope["headers"])
+        request_id = _request_id(given.get(b"x-request-id"))
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        carried = [*self._always, (b"x-request-id", request_id.encode())]
+        crossing = self.origins.get(given.get(b"origin", b"")) if self.origins else None
+        if crossing:
+            carried += crossing
+        old = self._told_to_update(given.get(b"zaicun-client")) if self.minimums else None
+        if old:
+            carried.append(old)
+        if scope["method"] == "HEAD":
+            scope, send = {**scope, "method": "GET"}, _bodiless(send)
+        marked = _marked(send, carried, scope, state)
+        if crossing and scope["method"] == "OPTIONS" and b"access-control-request-method" in given:
+            await _preflight(marked)
+            return
+        refused = self._refused(scope, size, old)
+        if refused is None:
+            await self._served(scope, receive, marked)
+        else:
+            await self.answer(refused, Request(scope))(scope, receive, marked)
+
+    async def _served(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = self._limit(scope["path"])
+        taken = 0
+        started = False
+
+        async def bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > limit:
+                raise BodyTooLarge(limit)
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, bounded, noted)
+        except Exception as error:  # noqa: BLE001  Whatever it is, the client gets a problem with its request id.
+            answer = self.crashed(error, Request(scope))
+            if (
+                not started
+            ):  # Else the server cuts the connection, and the client sees that the answer is not whole.
+                await answer(scope, receive, send)
+
+    def _refused(self, scope: Scope, size: int, old: Header | None) -> Problem | None:
+        if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_URL:
+            return Problem(
+                problems.URL_TOO_LONG,
+                zh=f"网址最多 {LONGEST_URL} 字节。",
+                en=f"An address may have {LONGEST_URL} bytes at most.",
+                limit_bytes=LONGEST_URL,
+            )
+        if size > LARGEST_HEADERS or len(scope["headers"]) > MOST_HEADERS:
+            return headers_too_large()
+        if old and not scope["path"].startswith(NEVER_TOO_OLD):
+            return _too_old(old[1].decode())
+        return None
+
+    def _limit(self, path: str) -> int:
+        for prefix, size in self.limits.items():
+            if path.startswith(prefix):
+                return size
+        return LARGEST_BODY
+
+    def _told_to_update(self, header: bytes | None) -> Header | None:
+        """Return the header that names the least version for an outdated client; clients are few, so they are kept."""
+        if header is None:
+            return None
+        try:
+            return self._outdated[header]
+        except KeyError:
+            text = header.decode("latin-1")
+            needed = clients.outdated(text, self.minimums)
+            name = text.partition("/")[0]
+            told = None if needed is None else (b"zaicun-client-minimum", f"{name}/{needed.text}".encode())
+            if len(self._outdated) >= _MOST_CLIENTS:
+                self._outdated.clear()
+            self._outdated[header] = told
+            return told
+
+
+def headers_too_large() -> Problem:
+    """Return the problem of too many or too long header fields (RFC 6585 section 5)."""
+    return Problem(
+        problems.HEADERS_TOO_LARGE,
+        zh=f"请求头最多 {MOST_HEADERS} 项，共 {LARGEST_HEADERS} 字节。",
+        en=f"A request may have {MOST_HEADERS} header fields of {LARGEST_HEADERS} bytes together.",
+        limit_bytes=LARGEST_HEADERS,
+        limit_fields=MOST_HEADERS,
+    )
+
+
+def _too_old(minimum: str) -> Problem:
+    return Problem(
+        problems.CLIENT_TOO_OLD,
+        zh=f"请更新应用（至少 {minimum}）。已按下和今后的签到仍会照常接收，不会丢失。",
+        en=f"Please update the app ({minimum} or later). Check-ins are still taken from this version; none is lost.",
+        minimum=minimum,
+    )
+
+
+def _given(headers: list[Header]) -> tuple[dict[bytes, bytes], int]:
+    """Return the headers that matter here, and the size of all."""
+    found: dict[bytes, bytes] = {}
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+        if name in _READ:
+            found.setdefault(name, value)
+    return found, size
+
+
+def _request_id(given: bytes | None) -> str:
+    """Take the caller's X-Request-Id when it is a UUID, else make one: anything else could forge log lines."""
+    if given is not None:
+        try:
+            return str(UUID(given.decode("ascii")))
+        except (ValueError, UnicodeDecodeError):
+            pass
+    return str(ids.new_id())
+
+
+def _marked(send: Send, carried: list[Header], scope: Scope, state: dict[str, Any]) -> Send:
+    async def marked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = message.setdefault("headers", [])
+            headers += carried
+            quota = state.get("quota")
+            if quota is not None:
+                headers += quota
+            if deprecations.REGISTRY:
+                headers += deprecations.headers_of(scope.get("route"))
+            for name, _ in headers:
+                if name == b"cache-control":
+                    break
+            else:
+                headers.append(_UNSTORED)
+        await send(message)
+
+    return marked
+
+
+def _bodiless(send: Send) -> Send:
+    """Answer HEAD as GET without its content (RFC 9110 section 9.3.2)."""
+
+    async def bodiless(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return bodiless
+
+
+def _cross_origin(origin: str) -> list[Header]:
+    """Return what lets a page of this origin read an answer. Never credentials: tokens travel in a header."""
+    return [
+        (b"access-control-allow-origin", origin.encode()),
+        (b"access-control-expose-headers", EXPOSED.encode()),
+    ]
+
+
+_PREFLIGHT: list[Header] = [
+    (b"access-control-allow-methods", METHODS.encode()),
+    (b"access-control-allow-headers", ALLOWED.encode()),
+    (b"access-control-max-age", str(PREFLIGHT_LASTS_S).encode()),
+]
+
+
+async def _preflight(send: Callable[[Message], Awaitable[None]]) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": list(_PREFLIGHT)})
+    await send({"type": "http.response.body", "body": b""})
