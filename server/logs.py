@@ -152,7 +152,7 @@ def facts(record: logging.LogRecord) -> dict[str, object]:
         "ts": instant(record.created),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "worker": TALLY.worker,
+        "worker": TALLY.worker if TALLY.shared else None,
         "pid": record.process,
         "message": sieved(_message(record)),
     }
@@ -293,6 +293,7 @@ class Requests:
             self._lines.put(f"{now} {level:<7} {operation} {status} {ms:.1f} ms {problem} {request_id}")
 
 
+_CONFIGURED: list[Lines] = []
 _REQUESTS: list[Requests] = []
 
 
@@ -306,8 +307,11 @@ def configure(*, level: str = "info", shape: str = "auto", every: int = 1) -> Li
 
     Other libraries are heard from warnings on at any level: at "debug" they would tell statements, rows and bodies.
     """
+    if _CONFIGURED:
+        return _CONFIGURED[0]
     as_json = shape == "json" or (shape == "auto" and not sys.stderr.isatty())
     lines = Lines()
+    _CONFIGURED.append(lines)
     handler = Handler(lines)
     handler.setFormatter(AsJson() if as_json else AsText())
     logging.raiseExceptions = False

@@ -1,4 +1,4 @@
-"""What an operator sees of a worker: a line and three numbers a request, a pulse once a second, and ``/metrics``."""
+"""What an operator sees of a worker: a line and three numbers a request, its own gauges once a second, and ``/metrics``."""
 
 import asyncio
 import contextlib
@@ -138,10 +138,10 @@ def admit(request: Request, settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def pulse(app: FastAPI) -> AsyncIterator[None]:
+async def measuring(app: FastAPI) -> AsyncIterator[None]:
     """Measure this worker once a second while the block runs: memory, processor, connections, queue, lag."""
     TALLY.set(metrics.STARTED, to=time.time())
-    beating = asyncio.create_task(_beat(app), name="pulse")
+    beating = asyncio.create_task(_beat(app), name="measuring")
     try:
         yield
     finally:

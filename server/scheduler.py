@@ -12,16 +12,18 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import click
+import sqlalchemy as sa
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import orm
 
-from server import audit, clock, jobs, runtime
+from server import audit, clock, jobs, logs, runtime, vitals
 from server import settings as settings_module
 from server.compliance import queries
-from server.console import plainly, say
+from server.console import plainly
 from server.db import Database
 from server.month.masks import Month
+from server.problems import Problem
 from server.settings import Settings
 
 LOG = logging.getLogger("zaicun.scheduler")
@@ -79,9 +81,23 @@ def catch_up(database: Database) -> list[str]:
     return [job.name for job in JOBS if run(database, job, clock.now())]
 
 
+BEAT_S = 30
+
+
+def beat(database: Database) -> None:
+    """Ask the database something, so that this process's session shows when it was last alive (ruling 25)."""
+    try:
+        with database.read() as session:
+            session.execute(sa.text("SELECT 1"))
+    except Problem as problem:
+        LOG.warning("no sign of life could be given", extra={"problem": problem.kind.code})
+
+
 def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
-    database = Database(settings.database_url, pool_size=2, statement_timeout_s=600)
+    # Its sessions carry its name: by them the service tells whether a scheduler lives (vitals.py).
+    named = sa.make_url(settings.database_url).update_query_dict({"application_name": vitals.SCHEDULER})
+    database = Database(named.render_as_string(hide_password=False), pool_size=2, statement_timeout_s=600)
     catch_up(database)
     scheduler = BlockingScheduler(timezone=ZONE)
     for job in JOBS:
@@ -94,6 +110,9 @@ def serve(settings: Settings) -> None:
             misfire_grace_time=12
             * 3600,  # The default is one second; the ledger keeps a late run from being a second.
         )
+
+    # A sign of life that a job which hangs does not hold up: it has a thread and a connection of its own.
+    scheduler.add_job(lambda: beat(database), "interval", seconds=BEAT_S, id="beat", coalesce=True)
 
     def stop(_signal: int, _frame: types.FrameType | None) -> None:
         scheduler.shutdown(wait=False)
@@ -110,6 +129,8 @@ def serve(settings: Settings) -> None:
 @plainly
 def scheduler() -> None:
     """Run the scheduled jobs until told to stop; several at once are safe."""
-    with runtime.ready(settings_module.load(), say) as settings:
-        say("zaicun scheduler runs")
+    given = settings_module.load()
+    logs.configure(level=given.log_level, shape=given.log_format)
+    with runtime.ready(given, logs.say) as settings:
+        logs.say("zaicun scheduler runs")
         serve(settings)

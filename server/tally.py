@@ -87,6 +87,11 @@ class Tally:
         self._folder: Path | None = None
         self._names: int | None = None
 
+    @property
+    def shared(self) -> bool:
+        """Tell whether this process counts among the workers of a service."""
+        return self._folder is not None
+
     # --- counting
 
     def series(self, family: Family, *values: str) -> Series:
@@ -185,6 +190,27 @@ TALLY = Tally()
 """This process's numbers."""
 
 
+def clear(folder: Path) -> None:
+    """Make the folder, and remove what the workers of an earlier run left; living ones keep theirs."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for names in folder.glob("*.names"):
+        if not _alive(names):
+            names.with_suffix(".cells").unlink(missing_ok=True)
+            names.unlink(missing_ok=True)
+
+
+def _alive(names: Path) -> bool:
+    """Tell whether the slot's lock is held: by the kernel's word, not by a process id that may be another's by now."""
+    lock = os.open(names, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def _taken_slot(folder: Path) -> tuple[int, int]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for number in range(SLOTS):
@@ -227,14 +253,7 @@ def _names_in(
 
 
 def _read_slot(folder: Path, worker: int) -> Slot:
-    lock = os.open(folder / f"{worker}.names", os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        alive = False
-    except BlockingIOError:
-        alive = True
-    finally:
-        os.close(lock)
+    alive = _alive(folder / f"{worker}.names")
     try:
         shared = _mapped(folder / f"{worker}.cells", writable=False)
     except (FileNotFoundError, ValueError):
