@@ -17,6 +17,7 @@ from server.places import rules as place_rules
 from server.places.models import Region
 from server.problems import Problem
 from server.roster.models import Person, Posting, Unit
+from server.roster.scope import in_regions, people_in_reach
 
 NO_SESSION = UUID(int=0)
 """The session of someone who acts through the command line."""
@@ -127,7 +128,10 @@ def account_named(session: orm.Session, login: str) -> Account | None:
 
 
 def _posted_under(regions: Collection[str], at: datetime) -> sa.ColumnElement[bool]:
-    """Return the condition that the account's person is posted, now or later, to a village of the regions."""
+    """Return the condition that the account's person is posted, now or later, to a village of the regions.
+
+    A village that was merged into them counts as one of theirs, as in the roster (edge 48).
+    """
     day = place_rules.today(at)
     return sa.exists().where(
         Posting.person_id == Account.person_id,
@@ -136,7 +140,7 @@ def _posted_under(regions: Collection[str], at: datetime) -> sa.ColumnElement[bo
             Posting.until_day.is_(None),
             sa.and_(Posting.until_day >= day, Posting.until_day >= Posting.from_day),
         ),
-        db.within(Posting.village_code, regions),
+        in_regions(tuple(regions)),
     )
 
 
@@ -233,7 +237,7 @@ def people_without_account(session: orm.Session, region: str) -> Sequence[tuple[
         sa.select(Person, village)
         .join(Posting, Posting.person_id == Person.id)
         .where(
-            db.within(Posting.village_code, [region]),
+            in_regions((region,)),
             sa.or_(
                 Posting.until_day.is_(None),
                 sa.and_(Posting.until_day >= day, Posting.until_day >= Posting.from_day),
@@ -253,13 +257,7 @@ def logins_taken(session: orm.Session, logins: Collection[str]) -> set[str]:
 
 def person_in_reach(session: orm.Session, asking: Who, person_id: UUID) -> bool:
     """Tell whether a person may be linked by `asking`: kept by their region, or posted in it at any time."""
-    regions = asking.regions(Role.DISTRICT)
-    posted = sa.exists().where(Posting.person_id == Person.id, db.within(Posting.village_code, regions))
-    reach = (
-        sa.true()
-        if asking.has(Role.ADMIN)
-        else sa.or_(db.within(sa.func.coalesce(Person.kept_by, ""), regions), posted)
-    )
+    reach = sa.true() if asking.has(Role.ADMIN) else people_in_reach(asking.regions(Role.DISTRICT))
     return session.scalar(sa.select(Person.id).where(Person.id == person_id, reach)) is not None
 
 
