@@ -101,7 +101,8 @@ def upgrade(
                 connection.execute(sa.text(f"CREATE EXTENSION IF NOT EXISTS {name}"))
         connection.commit()
         _persist(connection, owner_url, lambda: command.upgrade(config, revision), patience, tell)
-        grant(connection, app_role)
+        if _is_whole(connection, config):
+            grant(connection, app_role)
         connection.commit()
 
 
@@ -219,6 +220,14 @@ def _is_newer(connection: sa.Connection, config: Config) -> bool:
     present = present_revision(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     return present is not None and present not in known
+
+
+def _is_whole(connection: sa.Connection, config: Config) -> bool:
+    """Tell whether the database has everything that the models speak of: an old revision has not, for a while."""
+    line = ScriptDirectory.from_config(config).iterate_revisions(
+        present_revision(connection) or "base", "base"
+    )
+    return newest_revision() in {script.revision for script in line}
 
 
 def misfit(connection: sa.Connection, config: Config | None = None) -> MigrationFault | None:
