@@ -24,6 +24,7 @@ from server.app import create_app
 from server.cluster import Cluster
 from server.db import Database
 from server.settings import Settings
+from server.wire import Wire
 
 ROOT = Path(__file__).resolve().parents[1]
 __all__ = ["pytest_runtest_call", "pytest_runtest_teardown", "pytest_sessionfinish"]  # pytest's hooks.
@@ -126,6 +127,7 @@ def serving(app: FastAPI) -> Iterator[str]:
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
         watched(app),
+        http=Wire,
         log_level="warning",
         lifespan="on",
         access_log=False,
@@ -151,9 +153,15 @@ def serving(app: FastAPI) -> Iterator[str]:
 @contextlib.contextmanager
 def running_service(cloned: Cloned, var: Path, **overrides: Any) -> Iterator[Service]:
     """Serve the product on this database."""
-    usual = {"quota_read": 0, "quota_write": 0, "quota_heavy": 0}  # One account of a test asks more than any person.
+    usual = {
+        "quota_read": 0,
+        "quota_write": 0,
+        "quota_heavy": 0,
+    }  # One account of a test asks more than any person.
+    patient = {"answer_within_s": 30.0, "statement_timeout_s": 10.0}  # A busy machine is no fault here.
     settings = replace(
-        Settings(database_url=cloned.app_url, var=var, argon2_memory_kib=19_456), **(usual | overrides)
+        Settings(database_url=cloned.app_url, var=var, argon2_memory_kib=19_456),
+        **(usual | patient | overrides),
     )
     app = create_app(settings)
     owner = Database(cloned.owner_url, pool_size=4)

@@ -20,6 +20,7 @@ import uvicorn
 from server import clock
 from server.app import create_app
 from server.settings import Settings
+from server.wire import Wire
 
 START_WITHIN_S = 60
 
@@ -48,6 +49,7 @@ def _serve(settings: Settings, offset: "Synchronized[float]", listener: socket.s
     clock.use(lambda: clock.system() + timedelta(seconds=offset.value))
     config = uvicorn.Config(
         create_app(settings),
+        http=Wire,
         log_level="warning",
         access_log=False,
         proxy_headers=False,

@@ -20,8 +20,10 @@ from server.app import create_app
 from server.settings import Settings
 
 METHODS = ("get", "put", "post", "patch", "delete", "head")
-OUTSIDE = ("/livez", "/readyz", "/metrics", "/docs", "/openapi.json")
+OUTSIDE = ("/livez", "/readyz", "/metrics", "/docs", "/openapi.json", "/problems")
 """Addresses for machines and browsers, no part of what the document describes; with what lies below them."""
+ANYWHERE = {problems.URL_TOO_LONG.status, problems.HEADERS_TOO_LARGE.status}
+"""What is refused before an address is looked up."""
 UNSAID = {"content-type", "content-length", "date"}
 """Headers that HTTP itself explains."""
 CORS = re.compile(r"access-control-|vary$")
@@ -73,19 +75,21 @@ class Contract:
         )
 
     def methods_of(self, path: str) -> set[str]:
-        """Return the documented methods of an address, in capitals."""
-        return {
+        """Return the methods of an address, in capitals: the documented ones, HEAD with GET, and OPTIONS."""
+        found = {
             method.upper()
             for _, pattern, methods in self._addresses
             if pattern.fullmatch(path)
             for method in methods.keys() & set(METHODS)
         }
+        return found | ({"HEAD"} if "GET" in found else set()) | ({"OPTIONS"} if found else set())
 
     def operation_of(self, method: str, path: str) -> dict[str, Any] | None:
-        """Return the operation that serves an address."""
+        """Return the operation that serves an address. HEAD is GET without its content."""
+        wanted = "get" if method == "HEAD" else method.lower()
         for _, pattern, methods in self._addresses:
-            if method.lower() in methods and pattern.fullmatch(path):
-                found: dict[str, Any] = methods[method.lower()]
+            if wanted in methods and pattern.fullmatch(path):
+                found: dict[str, Any] = methods[wanted]
                 return found
         return None
 
@@ -99,9 +103,17 @@ class Contract:
         if is_outside(answer.path) or is_preflight(answer):
             return []
         allowed = self.methods_of(answer.path)
+        if answer.status in ANYWHERE:
+            return self._faults_of_value({"$ref": "#/components/schemas/Problem"}, answer)
+        if allowed and answer.method == "OPTIONS":
+            expected_allow = ", ".join(sorted(allowed))
+            fits = answer.status == 204 and answer.headers.get("allow") == expected_allow
+            return [] if fits else [f"204 with Allow: {expected_allow} was expected"]
         expected = problems.METHOD_NOT_ALLOWED if allowed else problems.NOT_FOUND
         if answer.status != expected.status:
             return [f"no documented operation, so {expected.status} {expected.code} was expected"]
+        if answer.method == "HEAD":
+            return []
         found = self._faults_of_value({"$ref": "#/components/schemas/Problem"}, answer)
         if not found and json.loads(answer.body)["code"] != expected.code:
             found.append(f"no documented operation, so the code {expected.code} was expected")

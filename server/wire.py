@@ -1,0 +1,78 @@
+"""HTTP on the wire: uvicorn's protocol, with an end to what a request's head may take, and problems instead of plain text.
+
+The parser keeps the head of a request in memory until it is whole, without a limit of its own: a caller who never ends
+the head could fill the memory of a worker. What arrives whole is measured exactly by the envelope; here is the end of
+what does not. These refusals come before there is a request, so both languages stand in them and nothing chooses.
+"""
+
+from http import HTTPStatus
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from server import ids, problems
+from server.envelope import LARGEST_HEADERS, LONGEST_URL, headers_too_large
+from server.problems import Problem
+
+LARGEST_HEAD = 2 * (LARGEST_HEADERS + LONGEST_URL)
+"""Bytes that may arrive before the head of a request is whole. Twice what is allowed, so that whoever is a little over
+it still gets the envelope's answer, in their language and readable to a browser."""
+
+
+class Wire(HttpToolsProtocol):
+    """One connection."""
+
+    _head = 0
+    _in_head = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived; give up on a head that does not end."""
+        super().data_received(data)
+        if self._in_head:
+            self._head += len(data)
+            if self._head > LARGEST_HEAD and not self.transport.is_closing():
+                too_long = len(self.url) > LONGEST_URL
+                self._refuse(Problem(problems.URL_TOO_LONG) if too_long else headers_too_large())
+
+    def on_message_begin(self) -> None:
+        """Begin to count."""
+        super().on_message_begin()
+        self._head, self._in_head = 0, True
+
+    def on_headers_complete(self) -> None:
+        """Stop counting: the envelope measures what is whole."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  Uvicorn's signature; its text is English only.
+        """Answer what is no HTTP, and close."""
+        self._refuse(
+            Problem(
+                problems.MALFORMED_REQUEST,
+                zh="请求行或请求头不符合 HTTP/1.1。",
+                en="The request line or a header field is not HTTP/1.1.",
+            )
+        )
+
+    def _refuse(self, problem: Problem) -> None:
+        self._in_head = False
+        under_way = (
+            getattr(self.cycle, "response_complete", True) is False
+        )  # There is no cycle before a request.
+        if not under_way:
+            self.transport.write(_written(problem))
+        self.transport.close()
+
+
+def _written(problem: Problem) -> bytes:
+    """Return the whole answer, ready to send."""
+    request_id = str(ids.new_id())
+    body = orjson.dumps({**problem.body(), "request_id": request_id})
+    status = HTTPStatus(problem.kind.status)
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        f"content-type: {problems.MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\ncontent-language: zh\r\n"
+        "cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+        f"x-request-id: {request_id}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode("ascii") + body
