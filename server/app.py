@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from server import documented, http, observed, wiring
 from server import settings as settings_module
+from server.admission import Admission
 from server.auth import account_routes as accounts
 from server.auth import routes as auth
 from server.auth.doorkeeper import Doorkeeper
@@ -18,6 +20,7 @@ from server.compliance import routes as compliance
 from server.db import Database
 from server.month import routes as month
 from server.places import routes as places
+from server.pulse import Pulse
 from server.quotas import Quotas
 from server.roster import routes as roster
 from server.settings import Settings
@@ -32,18 +35,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.doorkeeper.keys.ensure()
+        app.state.pulse = Pulse(given.database_url)
+        await run_in_threadpool(app.state.pulse.start)
         app.state.database = Database(
-            given.database_url, pool_size=given.pool_size, statement_timeout_s=given.statement_timeout_s
+            given.database_url,
+            pool_size=given.pool_size,
+            statement_timeout_s=given.statement_timeout_s,
+            pulse=app.state.pulse,
         )
-        app.state.intake = Intake(given)
+        app.state.intake = Intake(given, trust=app.state.pulse.require_durable)
         app.state.intake.start()
         gc.freeze()  # What was imported stays; the collector need not walk through it again and again.
         try:
-            async with observed.pulse(app):
+            async with observed.measuring(app):
                 yield
         finally:
             await app.state.intake.close()
             app.state.database.close()
+            await run_in_threadpool(app.state.pulse.close)
 
     app = FastAPI(
         title="在村 zaicun",
@@ -56,6 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = given
+    app.state.admission = Admission(given.requests_at_once)
     app.state.doorkeeper = Doorkeeper(given)
     app.state.hasher = Hasher(given)
     app.state.quotas = Quotas(given)

@@ -342,6 +342,7 @@ class Cluster:
             "fsync": durability,
             "synchronous_commit": durability,
             "full_page_writes": durability,
+            **({} if self.durable else {"zaicun.throwaway": "yes"}),  # Read by server.durable.
         }
 
     def _may_act_as(self) -> list[tuple[str, str]]:

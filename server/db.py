@@ -4,19 +4,30 @@ A transaction is opened inside the endpoint and committed before the answer is m
 would commit after the answer: a phone would read 201 and the check-in could still be lost (house.md section 3).
 """
 
+import logging
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from server import problems
+from server import bounded, deadlines, durable, problems
+from server.bounded import Connection, TooLate
+from server.deadlines import Deadline
+from server.durable import NotDurable
 from server.pool import CountingPool
 from server.problems import Kind, Problem
+from server.pulse import Pulse
+
+LOG = logging.getLogger("zaicun.database")
 
 NAMING = {
     "ix": "%(table_name)s_%(column_0_N_name)s_idx",
@@ -57,7 +68,6 @@ def one_of(column: str, values: Iterable[str]) -> sa.CheckConstraint:
 REFUSALS: dict[str, Kind] = {}
 """Constraint name to problem. A room adds its own beside the constraint: ``db.REFUSALS["..."] = problems...``."""
 
-_RETRY_SOON = {"Retry-After": "2"}
 Row = TypeVar("Row", bound=Base)
 
 
@@ -68,44 +78,184 @@ def refusal(error: sa.exc.IntegrityError) -> Problem | None:
     return None if kind is None else Problem(kind, constraint=name)
 
 
-class Database:
-    """Transactions on one PostgreSQL database, through a bounded pool."""
+_SPARE_S = 0.1
+PING_AFTER_S = 30.0
+"""A connection idle for longer is asked whether it still stands: firewalls forget quiet links without telling."""
+_LINK = {
+    "connect_timeout": deadlines.CONNECT_WITHIN_S,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # Milliseconds: ends what nobody waits for any more.
+}
 
-    def __init__(self, url: str, *, pool_size: int = 8, statement_timeout_s: float = 10.0) -> None:
+
+class Database:
+    """Transactions on one PostgreSQL database, through a bounded pool.
+
+    Every wait ends with the deadline of the request (server.deadlines). `pulse` tells long work that the database is
+    gone; without one, long work has its own time limit alone. Half of the connections are for long work at most, so
+    that reports cannot keep everybody else waiting.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 8,
+        statement_timeout_s: float = 10.0,
+        pulse: Pulse | None = None,
+    ) -> None:
         milliseconds = int(statement_timeout_s * 1000)
         self.engine = sa.create_engine(
             sa.make_url(url).set(drivername="postgresql+psycopg"),
             poolclass=CountingPool,
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=3,
-            pool_pre_ping=True,
+            pool_timeout=30,
             connect_args={
-                "connect_timeout": 3,
+                **_LINK,
+                "application_name": sa.make_url(url).query.get("application_name", "zaicun"),
                 "options": f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
                 f"-c idle_in_transaction_session_timeout={milliseconds * 2}",
             },
         )
+        sa.event.listen(self.engine, "do_connect", _connect)
+        sa.event.listen(self.engine, "checkout", _still_there)
+        sa.event.listen(self.engine, "checkin", _put_back)
+        sa.event.listen(self.engine, "handle_error", _spare_the_others)
         self._sessions = orm.sessionmaker(self.engine, expire_on_commit=False)
+        self._pool: CountingPool = self.engine.pool  # type: ignore[assignment]  # It is of the class given above.
+        self._turns = threading.BoundedSemaphore(pool_size)
+        self._long_turns = threading.BoundedSemaphore(max(1, pool_size // 2))
+        self._pulse = pulse
+        self.stopping = threading.Event()
+        """Set when the service is told to stop: long work is given up, so that its clients hear a 503 in time."""
 
     @contextmanager
-    def write(self) -> Iterator[orm.Session]:
-        """Open a transaction that commits when the block ends, and rolls back when it raises."""
-        with _translated(), self._sessions() as session, session.begin():
+    def write(self, *, long: bool = False) -> Iterator[orm.Session]:
+        """Open a transaction that commits when the block ends, and rolls back when it raises.
+
+        `long` gives it HEAVY_WITHIN_S instead of what is left of the request's time.
+        """
+        if self._pulse is not None:
+            self._pulse.require_durable()
+        with _translated(), self._turn(long=long), self._sessions() as session, session.begin():
+            if long:
+                _lengthen(session)
             yield session
 
     @contextmanager
-    def read(self) -> Iterator[orm.Session]:
-        """Open a read-only transaction with one snapshot for all its statements."""
-        with _translated(), self._sessions() as session, session.begin():
+    def read(self, *, long: bool = False) -> Iterator[orm.Session]:
+        """Open a read-only transaction with one snapshot for all its statements. `long` is as in :meth:`write`."""
+        with _translated(), self._turn(long=long), self._sessions() as session, session.begin():
             session.connection(
                 execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
             )
+            if long:
+                _lengthen(session)
             yield session
 
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+    @contextmanager
+    def _turn(self, *, long: bool) -> Iterator[None]:
+        """Wait for a connection to be free, not for long: Problem (503 busy) sheds what would be answered too late."""
+        deadline = deadlines.current()
+        if deadline is None:
+            yield  # A command has all the time of its statements; the pool itself makes it wait.
+            return
+        if long:
+            with (
+                self._one_of(self._long_turns, deadline),
+                self._one_of(self._turns, deadline),
+                deadlines.within(deadlines.HEAVY_WITHIN_S, self._lost),
+            ):
+                yield
+        else:
+            with self._one_of(self._turns, deadline):
+                yield
+
+    @contextmanager
+    def _one_of(self, turns: threading.BoundedSemaphore, deadline: Deadline) -> Iterator[None]:
+        if not turns.acquire(blocking=False):
+            # What is left after the wait is enough to open a connection.
+            patience = deadline.left() - deadlines.CONNECT_WITHIN_S - _SPARE_S
+            with self._pool.counted():
+                if not turns.acquire(timeout=max(patience, 0)):
+                    raise problems.later(problems.BUSY)
+        try:
+            yield
+        finally:
+            turns.release()
+
+    def _lost(self) -> bool:
+        return self.stopping.is_set() or (self._pulse is not None and self._pulse.silent())
+
+
+def _lengthen(session: orm.Session) -> None:
+    milliseconds = str(int(deadlines.HEAVY_WITHIN_S * 1000) - 500)
+    session.execute(
+        sa.select(
+            sa.func.set_config("statement_timeout", milliseconds, True),
+            sa.func.set_config("idle_in_transaction_session_timeout", milliseconds, True),
+        )
+    )
+
+
+def _connect(
+    _dialect: object, _record: object, cargs: tuple[Any, ...], cparams: dict[str, Any]
+) -> Connection:
+    """Open a connection whose waits are bounded, and refuse one that would lose what it acknowledges (M5)."""
+    deadline = deadlines.current()
+    if deadline is not None and deadline.left() < deadlines.CONNECT_WITHIN_S:
+        raise TooLate("there is no time left to connect")
+    connection = Connection.connect(*cargs, **cparams)
+    try:
+        connection.autocommit = True
+        row = connection.execute(durable.ASK).fetchone()
+        connection.autocommit = False
+        durable.refuse_unless_durable(row or ())
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _still_there(connection: Connection, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Replace a connection that the server closed while it was idle; one that was idle for long is asked.
+
+    Asking every time would cost every request a round trip.
+    """
+    idle_since = record.info.get("idle_since")
+    gone = bounded.hung_up(connection)
+    if not gone and idle_since is not None and time.monotonic() - idle_since > PING_AFTER_S:
+        gone = not _answers(connection)
+    if gone:
+        raise sa.exc.InvalidatePoolError
+
+
+def _answers(connection: Connection) -> bool:
+    try:
+        connection.autocommit = True
+        connection.execute("")
+        connection.autocommit = False
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _put_back(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["idle_since"] = time.monotonic()
+
+
+def _spare_the_others(context: sa.ExceptionContext) -> None:
+    """Drop only the connection that was given up: that one answer came too late says nothing about the others."""
+    if isinstance(context.original_exception, TooLate):
+        context.invalidate_pool_on_disconnect = False
 
 
 @contextmanager
@@ -123,8 +273,32 @@ def _translated() -> Iterator[None]:
             zh="有内容无法存储（例如文本中的空字符，或超出范围的数字）。",
             en="Some content cannot be stored (a NUL character in a text, or a number out of range).",
         ) from error
-    except (sa.exc.OperationalError, sa.exc.TimeoutError, sa.exc.InterfaceError) as error:
-        raise Problem(problems.DATABASE_UNAVAILABLE, headers=_RETRY_SOON) from error
+    except NotDurable as error:
+        LOG.critical("a connection must not be trusted: %s", error)
+        raise problems.later(problems.DATABASE_UNSAFE, least_s=30) from error
+    except (
+        sa.exc.OperationalError,
+        sa.exc.TimeoutError,
+        sa.exc.InterfaceError,
+        psycopg.OperationalError,
+    ) as error:
+        raise problems.later(_kind_of(error)) from error
+
+
+_OTHERS_IN_THE_WAY = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.LockNotAvailable,
+)
+
+
+def _kind_of(error: Exception) -> Kind:
+    """Return what a failure is called: others were in the way, or the database is not there."""
+    return (
+        problems.BUSY
+        if isinstance(getattr(error, "orig", error), _OTHERS_IN_THE_WAY)
+        else problems.DATABASE_UNAVAILABLE
+    )
 
 
 def insert_once(session: orm.Session, row: Row, *, same: Iterable[str]) -> tuple[Row, bool]:

@@ -6,11 +6,14 @@ after the service has started: so each new connection is asked, and the answer i
 
 from collections.abc import Mapping
 
-ASK = """SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false) AS synchronous_commit,
- current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+_REST = """current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
  current_setting('synchronous_standby_names') AS standbys,
  coalesce(current_setting('zaicun.throwaway', true), '') AS throwaway"""
+ASK = f"""SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false) AS synchronous_commit,
+ {_REST}"""
 """Reads the settings and pins the only one of them that can change under a running session, in one round trip."""
+LOOK = f"SELECT current_setting('synchronous_commit') AS synchronous_commit, {_REST}"
+"""Reads them without pinning: for a session that only watches."""
 COLUMNS = ("synchronous_commit", "fsync", "full_page_writes", "standbys", "throwaway")
 
 

@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import clients, deprecations, ids, problems
+from server import clients, deadlines, deprecations, ids, problems
+from server.admission import Admission
 from server.problems import Problem
 from server.settings import Settings
 
@@ -61,13 +62,22 @@ class Envelope:
     """The middleware. `answer` writes a problem, `crashed` tells of an error that nobody foresaw and answers it."""
 
     def __init__(
-        self, app: ASGIApp, *, limits: Mapping[str, int], settings: Settings, answer: Answer, crashed: Crashed
+        self,
+        app: ASGIApp,
+        *,
+        limits: Mapping[str, int],
+        settings: Settings,
+        admission: Admission,
+        answer: Answer,
+        crashed: Crashed,
     ) -> None:
         self.app = app
         self.limits = limits
         self.answer = answer
         self.crashed = crashed
         self.origins = {origin.encode(): _cross_origin(origin) for origin in settings.cors_origins}
+        self.admission = admission
+        self.answer_within_s = settings.answer_within_s
         self.minimums = clients.minimums(settings.minimum_clients)
         self._outdated: dict[bytes, Header | None] = {}
         self._always: list[Header] = [_NOSNIFF]
@@ -94,6 +104,7 @@ class Envelope:
             carried.append(old)
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET"}, _bodiless(send)
+            state["scope"] = scope  # The route is written into it; observed.py reads it there.
         marked = _marked(send, carried, scope, state)
         if crossing and scope["method"] == "OPTIONS" and b"access-control-request-method" in given:
             await _preflight(marked)
@@ -106,6 +117,7 @@ class Envelope:
 
     async def _served(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = self._limit(scope["path"])
+        deadline = deadlines.begin(self.answer_within_s)
         taken = 0
         started = False
 
@@ -115,6 +127,7 @@ class Envelope:
             taken += len(message.get("body", b""))
             if taken > limit:
                 raise BodyTooLarge(limit)
+            deadline.restart()
             return message
 
         async def noted(message: Message) -> None:
@@ -130,6 +143,8 @@ class Envelope:
                 not started
             ):  # Else the server cuts the connection, and the client sees that the answer is not whole.
                 await answer(scope, receive, send)
+        finally:
+            self.admission.leave(scope["state"])
 
     def _refused(self, scope: Scope, size: int, old: Header | None) -> Problem | None:
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_URL:

@@ -43,18 +43,19 @@ class Gate:
     database: Database
     doorkeeper: Doorkeeper
     who: Who
+    heavy: bool = False  # Its transactions may take long, and only some of them run at once (db.Database).
 
     @contextmanager
     def read(self) -> Iterator[orm.Session]:
         """Open a read-only transaction, after checking that the session stands."""
-        with self.database.read() as session:
+        with self.database.read(long=self.heavy) as session:
             self.doorkeeper.admit(session, self.who)
             yield session
 
     @contextmanager
     def write(self) -> Iterator[orm.Session]:
         """Open a transaction that commits at the end, after checking that the session stands."""
-        with self.database.write() as session:
+        with self.database.write(long=self.heavy) as session:
             self.doorkeeper.admit(session, self.who)
             yield session
 
@@ -91,12 +92,16 @@ Anyone = Annotated[Who, Depends(current_who)]
 
 
 async def gate(request: Request, who: Anyone) -> Gate:
-    """Return the way to the database for this request."""
-    return Gate(request.app.state.database, request.app.state.doorkeeper, who)
+    """Return the way to the database for this request. Raises Problem (503 busy) when too many are inside."""
+    state = request.app.state
+    state.admission.enter(request.scope["state"])
+    heavy = _quota_of(request.scope["route"].operation_id, request.method) == quotas.HEAVY
+    return Gate(state.database, state.doorkeeper, who, heavy=heavy)
 
 
 async def open_database(request: Request) -> Database:
-    """Return the database for the few routes that need no token (logging in)."""
+    """Return the database for the few routes that need no token (logging in). Raises Problem as `gate` does."""
+    request.app.state.admission.enter(request.scope["state"])
     database: Database = request.app.state.database
     return database
 

@@ -6,7 +6,6 @@ from functools import cache
 from http import HTTPStatus
 from typing import Any
 
-import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -205,6 +204,7 @@ def install(app: FastAPI) -> None:
         Envelope,
         limits=app.state.body_limits,
         settings=app.state.settings,
+        admission=app.state.admission,
         answer=answer,
         crashed=crashed,
     )
@@ -237,7 +237,8 @@ def install(app: FastAPI) -> None:
         return {"status": "alive"}
 
     @app.get("/readyz", include_in_schema=False)
-    def readyz(request: Request) -> dict[str, str]:
-        with request.app.state.database.read() as session:
-            session.execute(sa.text("SELECT 1"))
+    async def readyz(request: Request) -> dict[str, str]:
+        if request.app.state.admission.stopping:
+            raise problems.later(problems.STOPPING)
+        request.app.state.pulse.require()
         return {"status": "ready"}

@@ -5,6 +5,7 @@ The registry is this page: a code is kebab-case, stable for ever, and never used
 one, the registry's titles say what kind it is. Imports nothing of ours.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,14 @@ class Problem(Exception):
         }
 
 
+def later(kind: Kind, *, least_s: int = 1, zh: str = "", en: str = "") -> Problem:
+    """Return a 503 with a Retry-After of `least_s` to `least_s` + 2 seconds, drawn anew for each.
+
+    Clients add a share of their own (guide, "Sending again"); those that do not still come back spread out.
+    """
+    return Problem(kind, headers={"Retry-After": str(least_s + secrets.randbelow(3))}, zh=zh, en=en)
+
+
 def registry() -> dict[str, Kind]:
     """Return every kind by its code, in the order of this page."""
     return {kind.code: kind for kind in globals().values() if isinstance(kind, Kind)}
@@ -107,6 +116,10 @@ CONFLICT = Kind("conflict", 409, "与已有记录冲突", "This conflicts with a
 INTERNAL = Kind("internal-error", 500, "服务器内部错误", "Internal server error")
 BUSY = Kind("busy", 503, "服务繁忙，请稍后重试", "The service is busy, try again shortly")
 DATABASE_UNAVAILABLE = Kind("database-unavailable", 503, "数据库暂时不可用", "The database is not available")
+DATABASE_UNSAFE = Kind(
+    "database-unsafe", 503, "数据库设置不安全，暂停服务", "The database is not safe to store in at present"
+)
+STOPPING = Kind("stopping", 503, "服务正在重启，请稍后重试", "The service is restarting, try again shortly")
 TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "操作过于频繁", "Too many requests")
 
 URL_TOO_LONG = Kind("url-too-long", 414, "网址过长", "The address is too long")

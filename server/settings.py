@@ -49,7 +49,11 @@ class Settings:
     pool_size: int = 8
     intake_queue: int = 4096  # Check-ins waiting to be stored in one worker; beyond it 503 with Retry-After.
     intake_group: int = 256  # Check-ins stored in one transaction at most.
-    statement_timeout_s: float = 10.0
+    requests_at_once: int = 64  # In one worker, check-ins aside; beyond it 503 with Retry-After at once.
+    answer_within_s: float = 3.5  # Then a request hears 503, whatever the database does.
+    statement_timeout_s: float = (
+        3.0  # Below answer_within_s, so that the database gives up before the service does.
+    )
     argon2_parallel: int = 2  # Passwords hashed at the same time in one worker.
     argon2_memory_kib: int = 47_104  # 46 MiB (security.md M12).
     cors_origins: tuple[str, ...] = ()  # Pages of these origins may use the API from a browser.
@@ -141,6 +145,9 @@ def _check(settings: Settings) -> None:
         "port": (1, 65_535),
         "workers": (1, 64),
         "pool_size": (1, 200),
+        "requests_at_once": (1, 10_000),
+        "answer_within_s": (2.5, 60),
+        "statement_timeout_s": (0.1, 60),
         "intake_queue": (1, 1_000_000),
         "intake_group": (1, 1_000),
         "argon2_parallel": (1, 64),

@@ -7,7 +7,7 @@ far, and the counters of boundaries and policies; what changed is reloaded befor
 import contextlib
 import logging
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 
-from server import metrics, problems
+from server import deadlines, durable, metrics, problems
 from server.checkins import judging, rules, storing
 from server.checkins.judging import Incoming, Masks, Views
 from server.checkins.record import Record
@@ -54,8 +54,10 @@ class _Known:
 class Intake:
     """One worker's intake: one connection, one atlas, one writer."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, trust: Callable[[], None] = lambda: None) -> None:
+        """`trust` raises Problem (503) when the database must not be relied on now."""
         self._settings = settings
+        self._trust = trust
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._views = Views(default_region=settings.district_code)
         self._states: dict[str, int] | None = None
@@ -93,6 +95,7 @@ class Intake:
     # --- one group
 
     async def _store(self, group: Sequence[Incoming]) -> Sequence[Outcome]:
+        self._trust()
         connection = await self._connected()
         async with connection.transaction():
             known = await self._look_up(connection, group)
@@ -119,11 +122,24 @@ class Intake:
                 self._settings.database_url,
                 autocommit=True,
                 prepare_threshold=1,
-                connect_timeout=3,
-                options=f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
+                connect_timeout=deadlines.CONNECT_WITHIN_S,
+                application_name="zaicun intake",
+                options=f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
+                f" -c idle_in_transaction_session_timeout={milliseconds}",
             )
             self._states = None
+            await self._require_durable(self._connection)
         return self._connection
+
+    async def _require_durable(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Refuse a session through which an acknowledged check-in could be lost (security.md M5)."""
+        row = await (await connection.execute(durable.ASK)).fetchone()
+        try:
+            durable.refuse_unless_durable(row or ())
+        except durable.NotDurable as fault:
+            self._abandon()
+            LOG.critical("the intake's connection must not be trusted: %s", fault)
+            raise problems.later(problems.DATABASE_UNSAFE, least_s=30) from fault
 
     def _abandon(self) -> None:
         """Give up the connection without waiting for it: its server may be frozen."""
