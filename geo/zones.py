@@ -265,6 +265,28 @@ def _near(zone: Placed, spot: Point, within_m: float) -> bool:
     return west - reach <= spot.x <= east + reach and south - reach <= spot.y <= north + reach
 
 
+def joinable(zones: Sequence[Zone]) -> tuple[list[Zone], list[Zone]]:
+    """Divide zones into those that `Places` can join, beginning with the first, and those too far from them."""
+    near: list[Zone] = []
+    far: list[Zone] = []
+    box: tuple[float, float, float, float] | None = None
+    for zone in zones:
+        west, south, east, north = zone.geometry.bounds
+        if box is not None:
+            west, south, east, north = (
+                min(west, box[0]),
+                min(south, box[1]),
+                max(east, box[2]),
+                max(north, box[3]),
+            )
+        if max(east - west, north - south) > 2 * _WIDEST_DEG:
+            far.append(zone)
+        else:
+            near.append(zone)
+            box = (west, south, east, north)
+    return near, far
+
+
 def _plane_about(zones: Sequence[Zone]) -> Plane:
     if not zones:
         return Plane(0.0, 0.0)

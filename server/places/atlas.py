@@ -23,7 +23,7 @@ from uuid import UUID
 import shapely
 from shapely import MultiPolygon, Polygon
 
-from geo.zones import EXCLUDED_KINDS, Places, Zone, ZoneKind
+from geo.zones import ASSIGNED_KINDS, EXCLUDED_KINDS, Places, Zone, ZoneKind, joinable
 
 MOST_VERTICES: Final = 400_000
 """Vertices of prepared places kept in one worker, at 51 bytes each: 20 MB, about 700 villages of 564 vertices.
@@ -124,7 +124,8 @@ class Register:
     ) -> tuple[tuple[UUID, ...], tuple[str, ...]]:
         """Return the versions of a posting's places, and the codes of its villages without a boundary.
 
-        An extra place that is not in force at the instant is no place of the posting then (edge 51).
+        An extra place that is not in force at the instant is no place of the posting then (edge 51); a zone that is
+        no place for anybody never is.
         """
         versions: list[UUID] = []
         unfenced: list[str] = []
@@ -135,8 +136,9 @@ class Register:
             else:
                 versions.append(version)
         for zone_id in zone_ids:
+            known = self._versions.get(zone_id)
             version = self.in_force(zone_id, at)
-            if version is not None:
+            if known is not None and version is not None and known[0].kind in ASSIGNED_KINDS:
                 versions.append(version)
         return tuple(dict.fromkeys(versions)), tuple(unfenced)
 
@@ -244,8 +246,12 @@ class Atlas:
             self._places.move_to_end(key)
             return held[0]
         posted, versions, unfenced = key
-        zones = [self._zones[version] for version in versions]
-        places = Places.assigned(zones, unfenced=unfenced) if posted else Places.excluded(zones)
+        # A zone drawn far away by mistake must keep nobody from checking in; nobody is said to be outside of it either.
+        zones, far = joinable([self._zones[version] for version in versions])
+        if posted:
+            places = Places.assigned(zones, unfenced=(*unfenced, *(zone.name for zone in far)))
+        else:
+            places = Places.excluded(zones)
         # Several zones are kept one by one and as their union.
         copies = 1 if len(zones) == 1 else 2
         cost = 1 + copies * sum(int(shapely.get_num_coordinates(zone.geometry)) for zone in zones)

@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from geo.zones import ASSIGNED_KINDS
 from server import audit, clock, db, problems
 from server.access import Role, Who
 from server.places.rules import RegionKind
@@ -255,6 +256,13 @@ def add_place(session: orm.Session, who: Who, posting: Posting, given: PlaceIn) 
     if zone is None or not who.reaches(zone.region_code, Role.DISTRICT):
         raise queries.not_found(
             "没有这个区域，或不在您的管辖范围内。", "There is no such zone in your region."
+        )
+    if zone.kind not in ASSIGNED_KINDS:
+        raise refused(
+            "zone_id",
+            "not-a-place",
+            "场镇和城区不能作为驻点",
+            "a town seat or an urban area is no place to stay at",
         )
     if given.until_day is not None and given.until_day < given.from_day:
         raise refused(

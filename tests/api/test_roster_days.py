@@ -73,6 +73,16 @@ def test_a_posting_gets_an_extra_place_for_a_time(world: World) -> None:
     assert world.other_district.post(path, json=given).status_code == 404
 
 
+@pytest.mark.parametrize("kind", ["town_seat", "urban"])
+def test_a_town_seat_is_no_extra_place(world: World, kind: str) -> None:
+    made = posted(world, world.person(None))
+    with world.service.database.write() as session:
+        zone = make_zone(session, HOME, name="场镇", reference=kind, kind=kind)  # type: ignore[arg-type]
+    given = {"id": str(ids.new_id()), "zone_id": str(zone.id), "from_day": "2025-06-01"}
+    answer = world.district.post(f"/v1/postings/{made['id']}/places", json=given)
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "not-a-place")
+
+
 # --- what others are told
 @pytest.fixture
 def told() -> Iterator[list[tuple[UUID, date, date | None]]]:

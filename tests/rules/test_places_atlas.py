@@ -174,3 +174,22 @@ def test_a_shape_that_is_no_area_is_refused() -> None:
     line = Stored("village", "线", shapely.to_wkb(shapely.LineString([(106, 29), (107, 29)])), 1.0)
     with pytest.raises(ValueError, match="LineString"):
         Atlas().put({uuid4(): line})
+
+
+def test_an_exclusion_zone_is_never_a_place_of_a_posting() -> None:
+    village, seat = uuid4(), uuid4()
+    register = Register([row(village, UUID(int=1)), row(seat, UUID(int=2), kind="town_seat")])
+    # One that slipped in must not keep the person from checking in.
+    assert register.assigned(["500116101200"], [seat], DAY) == ((UUID(int=1),), ())
+
+
+def test_a_place_too_far_away_to_be_joined_leaves_the_others_and_cannot_be_told_from() -> None:
+    atlas = Atlas()
+    village, far = uuid4(), uuid4()
+    atlas.put({village: stored(106.2), far: stored(116.2)})
+    places = atlas.assigned((village, far))
+    assert places.versions == (village,)
+    assert places.covers(lon=106.2, lat=29.2)
+    assert places.unfenced == ("村116.2",)  # So nobody is said to be outside of it (edge 49).
+    atlas.put({village: stored(106.2, kind="urban"), far: stored(116.2, kind="urban")})
+    assert atlas.excluded((village, far)).versions == (village,)
