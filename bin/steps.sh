@@ -103,3 +103,29 @@ database_ready() {
 # python_ready: can the system's own Python make virtual environments?  Python found elsewhere (pyenv, conda) is not
 # asked: it may vanish or lack parts, and the distribution's gets its security updates.
 python_ready() { /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
+# A server package makes and starts a cluster "main" on port 5432, and starts others that were stopped.
+readonly CREATE=/etc/postgresql-common/createcluster.conf
+readonly SAVED=$CREATE.before-zaicun
+readonly POLICY=/usr/sbin/policy-rc.d
+readonly MARK='# Written by zaicun for the time of one installation.'
+
+# quietly COMMAND...: install packages while nothing is started and no cluster is made; afterwards the system's own
+# settings stand as they stood. Needs root, and postgresql-common there already.
+quietly() {
+    trap undo_quiet EXIT
+    cp -p -- "$CREATE" "$SAVED"
+    printf '%s\ncreate_main_cluster = false\n' "$MARK" >>"$CREATE"
+    if [ ! -e "$POLICY" ]; then
+        printf '#!/bin/sh\n%s\nexit 101\n' "$MARK" >"$POLICY"
+        chmod 755 "$POLICY"
+    fi
+    "$@"
+    undo_quiet
+}
+
+# Undo what an earlier run or this one set aside, however it ended.
+undo_quiet() {
+    [ ! -e "$SAVED" ] || mv -f -- "$SAVED" "$CREATE"
+    if [ -f "$POLICY" ] && grep -qF "$MARK" "$POLICY"; then rm -f -- "$POLICY"; fi
+}

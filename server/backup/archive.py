@@ -68,8 +68,13 @@ class Writer:
         manifest.members.update(self._members)
         text = json.dumps(asdict(manifest), ensure_ascii=False, indent=1)
         self._zip.writestr(MANIFEST, text.encode())
-        self._zip.close()
         return manifest
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_fault: object) -> None:
+        self._zip.close()
 
 
 @contextlib.contextmanager
@@ -149,19 +154,21 @@ class Reader:
 
     def __init__(self, source: Path) -> None:
         self.source = source
-        try:
-            self._zip = zipfile.ZipFile(source)
-            self.manifest = _manifest(self._zip)
-        except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as fault:
-            raise BackupFault(
-                f"{source} is not a backup of zaicun, or not a whole one ({fault}).",
-                f"{source} 不是在村的备份文件, 或不完整 ({fault})。",
-            ) from fault
-        if self.manifest.format != FORMAT:
-            raise BackupFault(
-                f"{source} was made by a newer zaicun ({self.manifest.version}); restore it with that version.",
-                f"{source} 由更新版本 ({self.manifest.version}) 生成, 请用该版本恢复。",
-            )
+        with contextlib.ExitStack() as until_it_is_read:
+            try:
+                self._zip = until_it_is_read.enter_context(zipfile.ZipFile(source))
+                self.manifest = _manifest(self._zip)
+            except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as fault:
+                raise BackupFault(
+                    f"{source} is not a backup of zaicun, or not a whole one ({fault}).",
+                    f"{source} 不是在村的备份文件, 或不完整 ({fault})。",
+                ) from fault
+            if self.manifest.format != FORMAT:
+                raise BackupFault(
+                    f"{source} was made by a newer zaicun ({self.manifest.version}); restore it with that version.",
+                    f"{source} 由更新版本 ({self.manifest.version}) 生成, 请用该版本恢复。",
+                )
+            until_it_is_read.pop_all()
 
     def __enter__(self) -> Self:
         return self

@@ -79,8 +79,7 @@ def make(
             keys=key_files.kind(with_keys=with_keys, passphrase=passphrase),
         )
         row = connection.execute("SELECT pg_export_snapshot()").fetchone()
-        with archive.written(target) as file:
-            writer = archive.Writer(file)
+        with archive.written(target) as file, archive.Writer(file) as writer:
             _dump(owner_url, str(row[0]) if row else "", writer, major(connection))
             if with_keys:
                 key_files.add(writer, settings.keys_dir, passphrase)
@@ -99,8 +98,7 @@ def make_keys(settings: Settings, target: Path, *, passphrase: bytes | None) -> 
         counts={},
         keys=key_files.kind(with_keys=True, passphrase=passphrase),
     )
-    with archive.written(target) as file:
-        writer = archive.Writer(file)
+    with archive.written(target) as file, archive.Writer(file) as writer:
         key_files.add(writer, settings.keys_dir, passphrase)
         return writer.finish(manifest)
 

@@ -50,8 +50,10 @@ def look(owner_url: str) -> Present:
             row = connection.execute("SELECT max(at) FROM public.audit_log").fetchone()
             newest = f"{row[0]:%Y-%m-%d %H:%M:%S}Z" if row and row[0] else None
         others = connection.execute(
+            # Of another role's session the kind is hidden; a session of nobody is the server's own.
             "SELECT coalesce(nullif(application_name, ''), usename::text, '?') FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND usesysid IS NOT NULL"
+            " AND coalesce(backend_type, 'client backend') = 'client backend'"
         ).fetchall()
         return Present(counts, newest, tuple(sorted({str(name) for (name,) in others})))
 
