@@ -16,6 +16,7 @@ from server.auth.doorkeeper import Doorkeeper
 from server.auth.passwords import Hasher
 from server.checkins import routes as checkins
 from server.checkins.intake import Intake
+from server.checkins.plain import PlainPut
 from server.compliance import routes as compliance
 from server.db import Database
 from server.month import routes as month
@@ -73,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     http.install(app)
     # First, because routes are matched in their order and this one is asked a thousand times as often as any other.
     app.state.body_limits["/v1/check-ins/"] = checkins.BODY_LIMIT
+    app.router.routes.insert(0, PlainPut(app.router))
     app.include_router(checkins.router)
     app.include_router(auth.router)
     app.include_router(accounts.router)

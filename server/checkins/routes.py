@@ -16,7 +16,7 @@ from server.checkins import intake as intakes
 from server.checkins import queries, rules, service
 from server.checkins.judging import E7, Incoming
 from server.checkins.queries import Seen
-from server.checkins.record import answer, from_row, sentence
+from server.checkins.record import answer, answer_bytes, from_row, sentence
 from server.checkins.schemas import AttemptOut, CheckInIn, CheckInOut, JudgedAgain, OwnCheckInOut, WithdrawIn
 from server.documented import refusals, sent
 from server.gate import Cadre, Db, who_of
@@ -97,15 +97,16 @@ async def put(checkin_id: UUID, given: CheckInIn, request: Request, who: Cadre) 
 
     A position outside the village is not an error: it is stored and answered with its verdict and reason.
     """
-    incoming = _incoming(checkin_id, given, await request.body(), who)
+    incoming = incoming_of(checkin_id, given, await request.body(), who)
     stored = await request.app.state.intake.put(incoming)
-    content = answer(stored.record).model_dump_json()
+    content = answer_bytes(stored.record)
     if stored.created:
         return Response(content, 201, {"Location": str(request.url.path)}, "application/json")
     return Response(content, 200, _REPLAY, "application/json")
 
 
-def _incoming(checkin_id: UUID, given: CheckInIn, body: bytes, who: Who) -> Incoming:
+def incoming_of(checkin_id: UUID, given: CheckInIn, body: bytes, who: Who) -> Incoming:
+    """Return a check-in as the intake takes it. Raises RequestValidationError where no clock could say such times."""
     received_at = clock.now()
     try:
         timing = rules.timing(given.captured_at, given.sent_at, received_at)
