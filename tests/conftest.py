@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
@@ -25,6 +25,9 @@ from server.cluster import Cluster
 from server.db import Database
 from server.settings import Settings
 from server.wire import Wire
+
+if TYPE_CHECKING:
+    from processes import Processes
 
 ROOT = Path(__file__).resolve().parents[1]
 __all__ = ["pytest_runtest_call", "pytest_runtest_teardown", "pytest_sessionfinish"]  # pytest's hooks.
@@ -174,6 +177,15 @@ def running_service(cloned: Cloned, var: Path, **overrides: Any) -> Iterator[Ser
 def service(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The product serving over HTTP, on a database of this module's own. `service.database` writes as the owner."""
     with running_service(clone(), tmp_path_factory.mktemp("var")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Processes"]:
+    """Two real worker processes on a cluster of their own, once for all tests that only real processes can serve."""
+    from processes import two_workers_in  # noqa: PLC0415  It imports this module.
+
+    with two_workers_in(tmp_path_factory.mktemp("two-workers")) as running:
         yield running
 
 
