@@ -30,6 +30,10 @@ class Admission:
         self.inside += 1
         state[_INSIDE] = True
 
+    def stop(self) -> None:
+        """Let nobody in any more: the service ends."""
+        self.stopping = True
+
     def leave(self, state: dict[str, Any]) -> None:
         """Give the place back, if the request has one."""
         if state.pop(_INSIDE, False):

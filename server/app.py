@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from server import documented, http, observed, wiring
+from server import documented, draining, http, observed, wiring
 from server import settings as settings_module
 from server.admission import Admission
 from server.auth import account_routes as accounts
@@ -48,8 +48,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.intake.start()
         gc.freeze()  # What was imported stays; the collector need not walk through it again and again.
         try:
-            async with observed.measuring(app):
-                yield
+            with draining.told(app.state.admission.stop, app.state.database.stopping.set):
+                async with observed.measuring(app):
+                    yield
         finally:
             await app.state.intake.close()
             app.state.database.close()

@@ -126,6 +126,7 @@ URL_TOO_LONG = Kind("url-too-long", 414, "网址过长", "The address is too lon
 HEADERS_TOO_LARGE = Kind(
     "headers-too-large", 431, "请求头过多或过长", "The header fields are too many or too long"
 )
+REQUEST_TIMEOUT = Kind("request-timeout", 408, "请求未能及时发完", "The request was not sent in time")
 MALFORMED_REQUEST = Kind("malformed-request", 400, "不是有效的 HTTP 请求", "This is not a valid HTTP request")
 CLIENT_TOO_OLD = Kind(
     "client-too-old", 400, "应用版本过旧，请更新", "This version of the app is too old, please update it"

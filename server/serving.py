@@ -8,9 +8,10 @@ import click
 import sqlalchemy as sa
 import uvicorn
 
-from server import cluster, migrate, runtime
+from server import cluster, logs, migrate, runtime, worker
 from server import settings as settings_module
 from server.console import plainly, say
+from server.patience import Patient, raise_file_limit
 from server.settings import SettingsFault
 
 
@@ -28,19 +29,24 @@ def _set(**given: object) -> None:
 def serve(host: str | None, port: int | None, workers: int | None, *, behind_proxy: bool) -> None:
     """Serve the API."""
     _set(HOST=host, PORT=port, WORKERS=workers, BEHIND_PROXY="yes" if behind_proxy else None)
-    with runtime.ready(settings_module.load(), say) as settings:
+    given = settings_module.load()
+    worker.configure(given)
+    with runtime.ready(given, logs.say) as settings, worker.counting(settings) as folder:
+        _set(METRICS_DIR=folder)
         _set(DATABASE_URL=settings.database_url, OWNER_DATABASE_URL=settings.owner_database_url)
-        say(f"zaicun serves on http://{settings.host}:{settings.port}")
+        logs.say(f"zaicun serves on http://{settings.host}:{settings.port}")
         # Uvicorn raises the signal again once it has drained; without a handler that would end this process before it
         # could release the embedded database.
         signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
+        raise_file_limit()
         uvicorn.run(
-            "server.app:create_app",
+            "server.worker:create",
             factory=True,
+            http=Patient,
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
-            log_level="warning",
+            log_config=None,  # Every process sends its log through server/logs.py.
             access_log=False,
             proxy_headers=False,  # The auth room reads X-Forwarded-For itself, and only behind a proxy.
             server_header=False,
@@ -67,6 +73,7 @@ def migrate_command() -> None:
             "ZAICUN_DATABASE_URL must name the role of the service (postgresql://role@host/database)."
         )
     migrate.upgrade(settings.owner_database_url, role, say=say)
+    runtime.mark(settings)
     say("The database is up to date.")
 
 

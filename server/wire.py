@@ -60,12 +60,12 @@ class Wire(HttpToolsProtocol):
             getattr(self.cycle, "response_complete", True) is False
         )  # There is no cycle before a request.
         if not under_way:
-            self.transport.write(_written(problem))
+            self.transport.write(written(problem))
         self.transport.close()
 
 
-def _written(problem: Problem) -> bytes:
-    """Return the whole answer, ready to send."""
+def written(problem: Problem) -> bytes:
+    """Return the whole answer to what is no request yet, ready to send; the connection ends with it."""
     request_id = str(ids.new_id())
     body = orjson.dumps({**problem.body(), "request_id": request_id})
     status = HTTPStatus(problem.kind.status)
@@ -73,6 +73,8 @@ def _written(problem: Problem) -> bytes:
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         f"content-type: {problems.MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\ncontent-language: zh\r\n"
         "cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
-        f"x-request-id: {request_id}\r\nconnection: close\r\n\r\n"
+        f"x-request-id: {request_id}\r\nconnection: close\r\n"
+        + "".join(f"{name.lower()}: {value}\r\n" for name, value in problem.headers.items())
+        + "\r\n"
     )
     return head.encode("ascii") + body
