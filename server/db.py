@@ -5,6 +5,7 @@ would commit after the answer: a phone would read 201 and the check-in could sti
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,6 +45,17 @@ READ, APPEND, CHANGE, ALL = (
     "SELECT, INSERT, UPDATE, DELETE",
 )
 """What the application role may do with a table: put one of them into ``__table_args__`` as ``info={"grant": ...}``."""
+
+
+def changing(*columns: str, delete: bool = False) -> str:
+    """Return the grant for a table of which these columns alone may be rewritten: who, what and since when may not."""
+    return f"{APPEND}, UPDATE ({', '.join(columns)}){', DELETE' if delete else ''}"
+
+
+def rights(grant: str) -> Mapping[str, tuple[str, ...]]:
+    """Take a grant apart: each right with its columns, none where it is the whole table's."""
+    parts = re.findall(r"([A-Z]+)(?: \(([^)]*)\))?", grant)
+    return {right: tuple(columns.split(", ")) if columns else () for right, columns in parts}
 
 
 class Base(orm.DeclarativeBase):

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 import sqlalchemy as sa
 
-from server import clock, db, durable, migrate, safety_keys, schema
+from server import clock, db, durable, installation, migrate, safety_keys, schema
 from server.safety_keys import KeyFacts
 from server.settings import Settings
 
@@ -59,6 +59,7 @@ class Facts:
     sslmode: str
     debug: tuple[str, ...]
     keys: KeyFacts
+    installation: installation.Kind = installation.Kind.LIVE
 
 
 def read(settings: Settings, connection: sa.Connection) -> Facts:
@@ -86,6 +87,7 @@ def read(settings: Settings, connection: sa.Connection) -> Facts:
         sslmode=str(sa.make_url(settings.database_url).query.get("sslmode", os.environ.get("PGSSLMODE", ""))),
         debug=_debugging(),
         keys=safety_keys.read(settings.keys_dir),
+        installation=installation.Kind.LIVE if role["hidden"] else installation.kind_of(connection),
     )
 
 
@@ -142,7 +144,7 @@ def _rights(connection: sa.Connection) -> tuple[tuple[str, ...], tuple[str, ...]
     for row in connection.execute(_RIGHTS):
         if row.name not in granted:
             continue  # A newer version's table, or another product's: nothing is known of what is right there.
-        may = set(granted[row.name].replace(" ", "").split(","))
+        may = set(db.rights(granted[row.name]))
         held = set(row.held)
         if held - may:
             excess.append(f"{row.name}: {', '.join(sorted(held - may))}")

@@ -20,7 +20,7 @@ class StateVersion(db.Base):
     """One counter."""
 
     __tablename__ = "state_versions"
-    __table_args__ = ({"info": {"grant": db.CHANGE}},)
+    __table_args__ = ({"info": {"grant": db.changing("version")}},)
 
     name: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(sa.BigInteger)

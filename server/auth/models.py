@@ -23,7 +23,18 @@ class Account(db.Base):
         sa.CheckConstraint(f"login ~ '{rules.LOGIN_PATTERN}'", name="login"),
         sa.CheckConstraint("region ~ '^[0-9]{0,12}$'", name="region"),
         sa.Index(None, "region", postgresql_ops={"region": "text_pattern_ops"}),
-        {"info": {"grant": db.CHANGE}},
+        {
+            "info": {
+                "grant": db.changing(
+                    "display_name",
+                    "disabled_at",
+                    "password_hash",
+                    "password_changed_at",
+                    "version",
+                    "revision",
+                )
+            }
+        },
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -88,7 +99,13 @@ class LoginSession(db.Base):
         sa.Index(
             "sessions_account_id_idx", "account_id", "id", postgresql_where=sa.text("revoked_at IS NULL")
         ),
-        {"info": {"grant": db.CHANGE}},
+        {
+            "info": {
+                "grant": db.changing(
+                    "used_at", "generation", "rotated_at", "token_hash", "revoked_at", "end_reason"
+                )
+            }
+        },
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -117,7 +134,7 @@ class OneTimeCode(db.Base):
             unique=True,
             postgresql_where=sa.text("used_at IS NULL AND void_at IS NULL"),
         ),
-        {"info": {"grant": db.CHANGE}},
+        {"info": {"grant": db.changing("used_at", "void_at")}},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -134,7 +151,7 @@ class KnownDevice(db.Base):
     """A phone or browser from which the right password came before; its attempts are slowed apart from strangers'."""
 
     __tablename__ = "known_devices"
-    __table_args__ = (sa.Index(None, "account_id"), {"info": {"grant": db.ALL}})
+    __table_args__ = (sa.Index(None, "account_id"), {"info": {"grant": db.changing("used_at", delete=True)}})
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     account_id: Mapped[UUID] = mapped_column(sa.ForeignKey("accounts.id"))
@@ -149,7 +166,7 @@ class Throttle(db.Base):
     __table_args__ = (
         db.one_of("kind", rules.PACES),
         sa.Index(None, "touched_at"),
-        {"info": {"grant": db.ALL}},
+        {"info": {"grant": db.changing("level", "blocked_until", "touched_at", delete=True)}},
     )
 
     kind: Mapped[str] = mapped_column(primary_key=True)

@@ -18,7 +18,7 @@ class PolicyRow(db.Base):
         sa.UniqueConstraint("region_prefix", "code", "version"),
         sa.CheckConstraint("extract(day from valid_from) = 1", name="begins_a_month"),
         sa.CheckConstraint("(published_at IS NULL) = (published_by IS NULL)", name="published_by_someone"),
-        {"info": {"grant": db.CHANGE}},
+        {"info": {"grant": db.changing("published_at", "published_by", "retroactive_reason")}},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -64,7 +64,7 @@ class PersonMonth(db.Base):
         sa.PrimaryKeyConstraint("person_id", "month"),
         sa.CheckConstraint("extract(day from month) = 1", name="is_a_month"),
         sa.Index(None, "month"),
-        {"info": {"grant": db.CHANGE}},
+        {"info": {"grant": db.changing("sure", "unsure", "unfenced", "outside", "claimed")}},
     )
 
     person_id: Mapped[UUID]

@@ -29,7 +29,7 @@ class Region(db.Base):
         sa.CheckConstraint("urban_rural_class ~ '^[12][0-9]{2}$'", name="urban_rural_class"),
         sa.CheckConstraint("valid_until > valid_from", name="validity"),
         db.one_of("kind", RegionKind),
-        {"info": {"grant": db.CHANGE}},
+        {"info": {"grant": db.changing("name", "kind", "urban_rural_class", "parent_code", "valid_until")}},
     )
 
     code: Mapped[str] = mapped_column(primary_key=True)
@@ -89,7 +89,13 @@ class BoundaryImport(db.Base):
         sa.CheckConstraint("valid_until > valid_from", name="validity"),
         sa.CheckConstraint("(state = 'open') = (decided_at IS NULL)", name="decided"),
         sa.Index(None, "imported_at", "id"),
-        {"info": {"grant": db.CHANGE}},
+        {
+            "info": {
+                "grant": db.changing(
+                    "state", "version", "decided_at", "decided_by", "decision_note", "outcome"
+                )
+            }
+        },
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -183,7 +189,7 @@ class Zone(db.Base):
             "zones_village_key", "region_code", unique=True, postgresql_where=sa.text("kind = 'village'")
         ),
         db.one_of("kind", ZoneKind),
-        {"info": {"grant": db.CHANGE}},
+        {"info": {"grant": db.changing("name")}},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

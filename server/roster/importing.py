@@ -227,7 +227,7 @@ def _write_postings(session: orm.Session, made: Plan, account: UUID | None, impo
         changed = session.execute(
             sa.update(Posting)
             .where(Posting.id == write.posting_id, Posting.version == write.version - 1)
-            .values(_columns(write))
+            .values({name: value for name, value in _columns(write).items() if name not in _IDENTITY})
             .returning(Posting.id)
         )
         if changed.scalar_one_or_none() is None:
@@ -254,6 +254,10 @@ def _write_postings(session: orm.Session, made: Plan, account: UUID | None, impo
             for write in made.writes
         ],
     )
+
+
+_IDENTITY = frozenset({"id", "person_id"})
+"""What makes a posting this one; the application may not rewrite it."""
 
 
 def _columns(write: Write) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class Unit(db.Base):
     """A sending unit (派出单位). Units are found by name in files, so a name stands for one unit."""
 
     __tablename__ = "units"
-    __table_args__ = ({"info": {"grant": db.CHANGE}},)
+    __table_args__ = ({"info": {"grant": db.APPEND}},)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     number: Mapped[str | None] = mapped_column(unique=True)
@@ -32,7 +32,7 @@ class Person(db.Base):
         # Logins are staff numbers in lower case, so two numbers may not differ in case alone.
         sa.Index("people_number_key", sa.text("lower(number)"), unique=True),
         sa.Index(None, "unit_id"),
-        {"info": {"grant": db.CHANGE}},
+        {"info": {"grant": db.changing("number", "name", "phone", "unit_id", "version")}},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -75,7 +75,11 @@ class Posting(db.Base):
         ),
         sa.Index(None, "person_id", "from_day"),
         sa.Index(None, "village_code", postgresql_ops={"village_code": "text_pattern_ops"}),
-        {"info": {"grant": db.CHANGE}},
+        {
+            "info": {
+                "grant": db.changing("village_code", "role", "from_day", "until_day", "end_reason", "version")
+            }
+        },
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -116,7 +120,7 @@ class PostingPlace(db.Base):
             name="posting_places_no_overlap_excl",
             using="gist",
         ),
-        {"info": {"grant": db.CHANGE}},
+        {"info": {"grant": db.changing("until_day")}},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -149,7 +153,15 @@ class RosterRow(db.Base):
     """
 
     __tablename__ = "roster_rows"
-    __table_args__ = ({"info": {"grant": db.CHANGE}},)
+    __table_args__ = (
+        {
+            "info": {
+                "grant": db.changing(
+                    "posting_id", "import_id", "role", "until_day", "end_reason", "person_digest"
+                )
+            }
+        },
+    )
 
     person_id: Mapped[UUID] = mapped_column(sa.ForeignKey("people.id"), primary_key=True)
     village_code: Mapped[str] = mapped_column(sa.ForeignKey("regions.code"), primary_key=True)
