@@ -225,6 +225,7 @@ def _complete(document: dict[str, Any], open_to_all: Collection[str]) -> None:
                 operation["security"] = [{"bearer": []}]
                 quota = quotas.kind_of(operation["operationId"], method)
             _refuse(operation, path, quota)
+            _complete_parameters(operation)
     deprecations.write_into(known)
     for operation in known.values():
         _name_headers(operation)
@@ -238,6 +239,18 @@ def _refuse(operation: dict[str, Any], path: str, quota: str | None) -> None:
     if quota is not None:
         operation["x-quota"] = quota
         _add(operation["responses"], problems.TOO_MANY_REQUESTS)
+
+
+def _complete_parameters(operation: dict[str, Any]) -> None:
+    """Say that If-Match is required (428 is its own refusal, so no code requires it), and that no parameter is null."""
+    for parameter in operation.get("parameters", []):
+        if parameter["name"].lower() == "if-match":
+            parameter["required"] = True
+        kinds = [kind for kind in parameter["schema"].pop("anyOf", []) if kind.get("type") != "null"]
+        if len(kinds) == 1:
+            parameter["schema"].update(kinds[0])
+        elif kinds:
+            parameter["schema"]["anyOf"] = kinds
 
 
 def _refuse_bodies(operation: dict[str, Any]) -> None:

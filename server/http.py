@@ -175,11 +175,14 @@ def invalid(request: Request, error: RequestValidationError) -> Problem:
 
 
 def _methods(app: FastAPI, path: str) -> list[str]:
-    """Return the methods of an address, of all the routes that share it."""
-    found = {"OPTIONS"}
-    for context in iter_route_contexts(app.routes):
-        if context.path is not None and _compiled(context.path).fullmatch(path):
-            found |= set(context.methods or ())
+    """Return the methods of an address, of all the routes that share it; one without parameters hides the others."""
+    sharing = [
+        context
+        for context in iter_route_contexts(app.routes)
+        if context.path is not None and _compiled(context.path).fullmatch(path)
+    ]
+    exact = [context for context in sharing if context.path == path]
+    found = {"OPTIONS"}.union(*(context.methods or () for context in exact or sharing))
     return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 

@@ -38,7 +38,9 @@ def _login(text: str) -> str:
 
 
 _Line = StringConstraints(strip_whitespace=True, min_length=1, max_length=100)
-Text = Annotated[str, _Line, AfterValidator(_printable)]
+_VISIBLE = r"^[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s][^\x00-\x1f\x7f]*$"
+"""What `_Line` and `_printable` ask for, as the document says it: no control characters, and not only spaces."""
+Text = Annotated[str, _Line, AfterValidator(_printable), Field(json_schema_extra={"pattern": _VISIBLE})]
 NewLogin = Annotated[
     str,
     StringConstraints(max_length=200),
@@ -61,6 +63,7 @@ Client = Annotated[
     Field(
         description="手机或浏览器自报的名称，显示在“我的登录”里 / shown in the list of sessions",
         examples=["小米 14 · 在村 1.0"],
+        json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]*$"},
     ),
 ]
 Hint = Annotated[

@@ -46,7 +46,15 @@ VillageCode = Annotated[
     StringConstraints(pattern=r"^[0-9]{12}$"),
     Field(description="村（社区）12位代码 / village code", examples=["500116101200"]),
 ]
-Day = Annotated[date, AfterValidator(_day)]
+Day = Annotated[
+    date,
+    AfterValidator(_day),
+    Field(
+        json_schema_extra={  # Of FIRST_YEAR to LAST_YEAR; JSON Schema has no other word for it.
+            "pattern": "^(199[0-9]|20[0-9]{2}|2100)-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
+        }
+    ),
+]
 Reason = Annotated[
     str,
     StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]*$"),

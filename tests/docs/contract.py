@@ -69,18 +69,16 @@ class Contract:
                 (path.count("{"), re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), methods)
                 for path, methods in document["paths"].items()
             ),
-            key=lambda known: known[
-                0
-            ],  # An address without parameters comes before one that would hold it too.
+            # An address without parameters comes before one that would hold it too.
+            key=lambda known: known[0],
         )
 
     def methods_of(self, path: str) -> set[str]:
         """Return the methods of an address, in capitals: the documented ones, HEAD with GET, and OPTIONS."""
+        sharing = [(count, methods) for count, pattern, methods in self._addresses if pattern.fullmatch(path)]
+        exact = [each for each in sharing if each[0] == 0]  # An exact address hides those with parameters.
         found = {
-            method.upper()
-            for _, pattern, methods in self._addresses
-            if pattern.fullmatch(path)
-            for method in methods.keys() & set(METHODS)
+            method.upper() for _, methods in exact or sharing for method in methods.keys() & set(METHODS)
         }
         return found | ({"HEAD"} if "GET" in found else set()) | ({"OPTIONS"} if found else set())
 
