@@ -212,7 +212,7 @@ def my_postings(who: Anyone, db: Db) -> list[PostingDetailOut]:
 
     An account without a person has none.
     """
-    if who.person_id is None:
-        return []
-    with db.read() as session:
+    with db.read() as session:  # Opened for everybody: it is here that a session that was ended is refused (M10).
+        if who.person_id is None:
+            return []
         return shown.posting_details(session, queries.own_postings(session, who.person_id))

@@ -1,0 +1,379 @@
+"""Building the world of the matrix: rows written directly into an empty, migrated database."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from factories_auth import add_grant, make_account
+from factories_places import make_region, make_version, make_zone
+from factories_roster import make_person, make_place, make_posting
+from geoalchemy2.shape import from_shape
+from shapely import MultiPolygon
+from sqlalchemy import orm
+
+from authz.world import (
+    DISTRICT,
+    FOREIGN_TOWN,
+    HOME,
+    LONG_AGO,
+    MERGED_ON,
+    NOW,
+    OTHER_DISTRICT,
+    OTHER_TOWN,
+    PASSWORD,
+    PERSONAL,
+    ROLES,
+    SUCCESSORS,
+    TOWN,
+    VILLAGES,
+    Caller,
+    Target,
+    World,
+)
+from geo.faults import Severity
+from geo.zones import ZoneKind, circle
+from server import audit, clock, ids, state
+from server.access import Role
+from server.auth import sessions, tokens
+from server.auth.doorkeeper import Doorkeeper
+from server.auth.models import Account, LoginSession
+from server.auth.passwords import Hasher
+from server.checkins.models import Attempt, CheckIn, CheckInPosition
+from server.db import Database
+from server.month.models import PersonMonth, PolicyRow
+from server.places import publishing
+from server.places.models import BoundaryFeature, BoundaryImport, BoundaryReport, RegionSuccessor
+from server.places.rules import ImportState, Source
+from server.roster.models import Person, Unit
+from server.roster.rules import EndReason
+from server.settings import Settings
+
+_NOWHERE = UUID("00000000-0000-7000-8000-00000000dead")
+_LOOK = {"code": "look", "severity": Severity.NEEDS_HUMAN.value, "zh": "请看", "en": "look", "features": [1]}
+"""A finding that a person must accept, at the second feature of every import; the first one can be published."""
+
+
+class Builder:
+    """Writes the world into an empty, migrated database."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self.database = database
+        self.door = Doorkeeper(settings)
+        self.door.keys.ensure()
+        self.hasher = Hasher(settings)
+        self.hash = self.hasher.hash(PASSWORD)
+        self.settings = settings
+        self.numbers = count(31)
+        self.units: dict[str, Unit] = {}
+
+    def build(self) -> World:
+        """Build it all. The clock must stand at NOW."""
+        with self.database.write() as session:
+            self._ground(session)
+            targets = {name: self._target(session, name, village) for name, village in VILLAGES.items()}
+            targets["nowhere"] = self._nowhere(targets["team"])
+        callers = {kind: self._caller(kind, roles) for kind, roles in ROLES.items()}
+        return World(callers, targets, self._refused())
+
+    def _ground(self, session: orm.Session) -> None:
+        for code, name in (
+            (f"{DISTRICT}000000", "江津区"),
+            (f"{OTHER_DISTRICT}000000", "合川区"),
+            (f"{TOWN}000", "白沙镇"),
+            (f"{OTHER_TOWN}000", "朱杨镇"),
+            ("500116109000", "旧塘镇"),
+            (f"{FOREIGN_TOWN}000", "钱塘镇"),
+            *((f"{town}299", "备用村") for town in (TOWN, OTHER_TOWN, FOREIGN_TOWN, "500116109")),
+        ):
+            make_region(session, code, name)
+        for place, code in enumerate(sorted(set(VILLAGES.values()))):
+            make_region(session, code, f"村{code[6:]}")
+            zone = make_zone(session, code, name=f"村{code[6:]}")
+            make_version(session, zone, circle(lon=107.0 + place / 100, lat=29.0, radius_m=300))
+        for old, new in SUCCESSORS.items():
+            session.add(RegionSuccessor(from_code=old, to_code=new, from_day=MERGED_ON))
+        for district in (DISTRICT, OTHER_DISTRICT):
+            session.add(_policy(district, published=True))
+        self.units = {
+            name: Unit(id=ids.new_id(), number=f"U-{name}", name=f"派出单位{name}", version=1)
+            for name in ("own", "other")
+        }
+        session.add_all(self.units.values())
+        session.flush()
+        state.bump(session, "policies")
+
+    def _person(
+        self, session: orm.Session, target: Target, *, unit: str = "other", region: str | None = None
+    ) -> Person:
+        mark = next(self.numbers)
+        person = make_person(
+            session,
+            f"甲名{mark}乙",
+            number=f"NR{mark}X",
+            phone=f"139{mark:08d}",
+            unit=self.units[unit],
+            kept_by=target.district if region is None else region,
+        )
+        target.ids |= {
+            "person": str(person.id),
+            "number": person.number,
+            "name": person.name,
+            "phone": str(person.phone),
+            "unit": str(person.unit_id),
+        }
+        target.secrets |= {"name": [person.name], "number": [person.number], "phone": [str(person.phone)]}
+        return person
+
+    def _target(self, session: orm.Session, relation: str, village: str) -> Target:
+        target = Target(relation, village)
+        person = self._person(
+            session,
+            target,
+            unit="own" if relation == "own_unit" else "other",
+            region=OTHER_DISTRICT if relation == "void" else None,
+        )
+        self._post(session, target, person)
+        self._fresh(session, target)
+        account = make_account(
+            session,
+            role=Role.CADRE,
+            region=OTHER_DISTRICT if relation == "void" else target.district,
+            person=person.id,
+            login=f"login-{relation.replace('_', '-')}",
+            valid_from=LONG_AGO,
+            assignment=f"任务{next(self.numbers)}",
+        )
+        self._account(session, target, account)
+        self._boundary(session, target)
+        self._check_in(session, target, person.id)
+        draft = _policy(village, f"draft-{next(self.numbers)}", published=False)
+        session.add(draft)
+        session.flush()
+        target.ids["policy"] = str(draft.id)
+        target.secrets["policy"] = [draft.reason]
+        return target
+
+    def _post(self, session: orm.Session, target: Target, person: Person) -> None:
+        until, reason = {
+            "ended": (date(2025, 12, 31), EndReason.TERM_OVER),
+            "void": (date(2024, 12, 31), EndReason.ENTERED_IN_ERROR),
+        }.get(target.relation, (None, None))
+        posting = make_posting(session, person, target.village, date(2025, 1, 1), until, end_reason=reason)
+        if "zone" not in target.ids:
+            self._zone(session, target)
+        place = make_place(session, posting, UUID(target.zone), date(2026, 1, 1))
+        target.ids |= {"posting": str(posting.id), "place": str(place.id)}
+
+    def _zone(self, session: orm.Session, target: Target) -> None:
+        mark = next(self.numbers)
+        zone = make_zone(session, target.village, kind=ZoneKind.DUTY_PLACE, name=f"点{mark}")
+        version = make_version(session, zone, circle(lon=106.0 + mark / 100, lat=29.0, radius_m=300))
+        target.ids |= {"zone": str(zone.id), "version": str(version.id)}
+
+    def _fresh(self, session: orm.Session, target: Target) -> None:
+        """Add somebody without an account, for those who make accounts."""
+        mark = next(self.numbers)
+        person = make_person(
+            session, f"丙名{mark}丁", number=f"NF{mark}X", unit=self.units["other"], kept_by=target.district
+        )
+        if target.relation not in {"void", "ended"}:
+            make_posting(session, person, target.village, date(2025, 1, 1))
+        target.ids |= {"fresh_person": str(person.id), "fresh_number": person.number}
+
+    def _account(self, session: orm.Session, target: Target, account: Account) -> None:
+        account.display_name = f"户名{next(self.numbers)}戊"
+        session.flush()
+        opened = sessions.start(
+            session, self.door, account, client=f"手机{account.login}", address="127.0.0.1"
+        )
+        grant = session.execute(
+            sa.text("SELECT id, assignment FROM grants WHERE account_id = :a ORDER BY id"), {"a": account.id}
+        ).first()
+        audit.record(session, None, "test:event", ("account", account.id), mark=f"记录{account.login}")
+        target.ids |= {
+            "account": str(account.id),
+            "login": account.login,
+            "session": str(opened.session_id),
+            "grant": str(grant.id) if grant else str(ids.new_id()),
+        }
+        target.secrets |= {
+            "account": [account.display_name],
+            "session": [f"手机{account.login}"],
+            "event": [f"记录{account.login}"],
+        }
+
+    def _check_in(self, session: orm.Session, target: Target, person: UUID) -> None:
+        """Add a check-in of today with a note and a position, its month, and a refused attempt."""
+        mark = next(self.numbers)
+        key, note = ids.new_id(NOW), f"备注{mark}己"
+        moment = NOW - timedelta(minutes=1)
+        lon, lat = 1_061_000_000 + mark * 1111, 290_000_000 + mark * 1111
+        other = ids.new_id(NOW)  # An id that others will try to use as theirs.
+        session.add_all(
+            CheckIn(
+                person_id=person, id=id_, received_at=moment, event_at=moment, captured_at=moment, sent_at=moment,
+                day=moment.date(), utc_offset_min=480, kind="day", verdict="inside", reason="in-village",
+                standing="counted", outside_work=False, note=note, village_code=target.village, content_hash=b"",
+                datum="wgs84", accuracy_m=10.0,
+            )
+            for id_ in (key, other)
+        )  # fmt: skip
+        session.add(
+            CheckInPosition(
+                person_id=person, checkin_id=key, salt=b"s" * 16, lon_e7=lon, lat_e7=lat, wgs_lon_e7=lon,
+                wgs_lat_e7=lat, decimals=7,
+            )
+        )  # fmt: skip
+        bits = 3 << (2 * (moment.day - 1))
+        masks = dict.fromkeys(("unsure", "unfenced", "outside", "claimed"), 0)
+        session.add(PersonMonth(person_id=person, month=date(2026, 6, 1), sure=bits, **masks))
+        attempt = f"尝试{mark}庚"
+        session.add(
+            Attempt(
+                at=moment, person_id=person, account_id=UUID(target.account), checkin_id=attempt,
+                code="invalid-request", status=422, body=b"",
+            )
+        )  # fmt: skip
+        session.flush()
+        target.ids |= {"checkin": str(key), "other_checkin": str(other), "attempt": attempt}
+        places = [f"{lon / 1e7:.7f}".rstrip("0"), f"{lat / 1e7:.7f}".rstrip("0"), str(lon), str(lat)]
+        target.secrets |= {"position": places, "note": [note], "attempt": [attempt]}
+
+    def _boundary(self, session: orm.Session, target: Target) -> None:
+        """Add an open boundary import of the target's town, brought in by nobody who asks."""
+        mark = next(self.numbers)
+        area = publishing.digest(None)
+        row = BoundaryImport(
+            id=ids.new_id(), source=Source.CIRCLE, filename=f"界{mark}辛", sha256=area, size_bytes=0,
+            kind=ZoneKind.DUTY_PLACE, region=target.town, accuracy_m=5.0, valid_from=LONG_AGO, valid_until=None,
+            options={}, state=ImportState.OPEN, version=1, imported_at=NOW, imported_by=ids.new_id(),
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        session.add(
+            BoundaryReport(
+                import_id=row.id, report={"findings": [_LOOK]}, text_zh=row.filename, text_en="", svg=""
+            )
+        )
+        session.add_all(
+            BoundaryFeature(
+                import_id=row.id, index=index, reference=f"新点{mark}-{index}", name=f"新点{mark}-{index}",
+                kind=ZoneKind.DUTY_PLACE, region_code=target.village, shape=_circle(mark + index), repaired=None,
+            )
+            for index in (0, 1)
+        )  # fmt: skip
+        session.flush()
+        target.ids["import"] = str(row.id)
+        target.secrets["import"] = [row.filename]
+
+    def _nowhere(self, like: Target) -> Target:
+        """Return a target of which nothing exists."""
+        absent = {name: str(_NOWHERE) for name in like.ids}
+        absent |= {"number": "NR00X", "fresh_number": "NF00X", "name": "无此人", "login": "nobody"}
+        absent["other_checkin"] = str(UUID(int=_NOWHERE.int + 1))
+        return Target("nowhere", "999999999999", absent)
+
+    def _caller(self, kind: str, roles: tuple[Role, ...]) -> Caller:
+        own = Target("own", HOME)
+        with self.database.write() as session:
+            person = None
+            if kind in PERSONAL:
+                person = self._person(session, own)
+                posting = make_posting(
+                    session, person, HOME, date(2025, 1, 1),
+                    date(2026, 5, 31) if kind == "former_cadre" else None,
+                    end_reason=EndReason.RETIRED if kind == "former_cadre" else None,
+                )  # fmt: skip
+                own.ids |= {"posting": str(posting.id)}
+            account = make_account(
+                session, role=None, region=DISTRICT, person=person.id if person else None,
+                login=f"caller-{kind.replace('_', '-')}", password_hash=self.hash,
+            )  # fmt: skip
+            for role in roles:
+                self._grant(session, account, role, kind)
+            self._account(session, own, account)
+            if person:
+                self._check_in(session, own, person.id)
+        with self.database.write() as session:
+            opened = sessions.start(
+                session, self.door, session.get_one(Account, account.id), client="test", address="127.0.0.1"
+            )
+        return Caller(kind, opened.access_token, account.login, own)
+
+    def _grant(self, session: orm.Session, account: Account, role: Role, kind: str) -> None:
+        region = {Role.CADRE: DISTRICT, Role.CLERK: HOME, Role.TOWN: TOWN, Role.INSPECTOR: TOWN}
+        times = {
+            "not_yet": (NOW + timedelta(minutes=5), None),
+            "no_longer": (LONG_AGO, NOW - timedelta(seconds=1)),
+        }
+        begins, ends = times.get(
+            kind, (LONG_AGO, NOW + timedelta(days=90) if role is Role.INSPECTOR else None)
+        )
+        add_grant(
+            session, account, role, region=region.get(role, DISTRICT), valid_from=begins, valid_until=ends,
+            unit=self.units["own"].id if role is Role.UNIT else None,
+        )  # fmt: skip
+
+    def _refused(self) -> dict[str, tuple[str | None, str]]:
+        """Make the tokens that no operation may accept."""
+        made = {}
+        for name in ("ended", "disabled", "regranted", "aged"):
+            with self.database.write() as session:
+                account = make_account(session, role=Role.DISTRICT, region=DISTRICT, valid_from=LONG_AGO)
+            with self.database.write() as session:
+                stored = session.get_one(Account, account.id)
+                if name == "aged":
+                    clock.use(lambda: NOW - timedelta(minutes=11))
+                opened = sessions.start(session, self.door, stored, client="", address="127.0.0.1")
+                clock.use(lambda: NOW)
+                who = self.door.read(opened.access_token) if name != "aged" else None
+                if name == "ended":
+                    session.get_one(LoginSession, opened.session_id).revoked_at = NOW
+                if name == "disabled":
+                    stored.disabled_at = NOW
+                if name == "regranted":
+                    stored.version += 1
+                    strange = replace(who, version=1) if who else None
+            made[name] = (opened.access_token, "token-expired" if name == "aged" else "token-stale")
+        other = Doorkeeper(replace(self.settings, keys=self.settings.var / "other-keys"))
+        other.keys.ensure()
+        if strange is None:
+            raise RuntimeError("nobody to forge a token for")
+        return {
+            **made,
+            "missing": (None, "token-missing"),
+            "garbage": ("not.a.token", "token-invalid"),
+            "foreign_key": (tokens.sign(other.keys, self.settings.issuer, strange)[0], "token-invalid"),
+            "foreign_issuer": (tokens.sign(self.door.keys, "elsewhere", strange)[0], "token-invalid"),
+        }
+
+
+def _policy(region: str, code: str = "two-thirds", *, published: bool) -> PolicyRow:
+    return PolicyRow(
+        id=ids.new_id(),
+        region_prefix=region,
+        code=code,
+        version=1,
+        valid_from=date(2020, 1, 1) if published else date(2026, 7, 1),
+        document={"code": code, "basis": "calendar", "duty_counts_in_village": True},
+        reason="" if published else f"理由{code}",
+        created_at=LONG_AGO,
+        created_by="somebody-else",
+        published_at=LONG_AGO if published else None,
+        published_by="another" if published else None,
+    )
+
+
+def _circle(mark: int) -> Any:
+    return from_shape(MultiPolygon([circle(lon=106.0 + mark / 100, lat=29.5, radius_m=200)]), srid=4326)
+
+
+def settings_of(url: str, var: Path) -> Settings:
+    """Return the settings of the matrix's server: cheap passwords, no quotas, everything else as shipped."""
+    return Settings(
+        database_url=url, var=var, argon2_memory_kib=19_456, quota_read=0, quota_write=0, quota_heavy=0
+    )
