@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from server import documented, draining, http, observed, wiring
+from server import documented, draining, http, observed, sandbox, timekeeping, wiring
 from server import settings as settings_module
 from server.admission import Admission
 from server.auth import account_routes as accounts
@@ -72,11 +72,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.hasher = Hasher(given)
     app.state.quotas = Quotas(given)
     wiring.install()
+    if given.sandbox:
+        app.add_middleware(sandbox.Marked)  # First, because a layer that is added later lies around it.
     http.install(app)
     # First, because routes are matched in their order and this one is asked a thousand times as often as any other.
     app.state.body_limits["/v1/check-ins/"] = checkins.BODY_LIMIT
     app.router.routes.insert(0, PlainPut(app.router))
     app.include_router(checkins.router)
+    app.include_router(timekeeping.router)
     app.include_router(auth.router)
     app.include_router(accounts.router)
     app.include_router(month.router)
@@ -85,6 +88,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(places.router)
     app.state.body_limits.update(roster.BODY_LIMITS)
     app.include_router(roster.router)
-    documented.complete(app, open_to_all=("auth-login", "auth-activate", "auth-refresh"))
+    documented.complete(app, open_to_all=("auth-login", "auth-activate", "auth-refresh", "service-time"))
     observed.install(app, given)  # Last, because the last layer added is the outermost.
     return app

@@ -47,6 +47,7 @@ def sent(*names: str) -> dict[str, Any]:
 
 
 TAGS = [
+    {"name": "service", "description": "服务器时间与版本 / the server's time and versions"},
     {"name": "auth", "description": "激活、登录、令牌、我的登录 / activation, login, tokens, own sessions"},
     {"name": "me", "description": "本人账号与任职 / the own account and postings"},
     {"name": "accounts", "description": "账号与授权 / accounts and grants"},
@@ -228,7 +229,23 @@ def _complete(document: dict[str, Any], open_to_all: Collection[str]) -> None:
             _complete_parameters(operation)
     deprecations.write_into(known)
     for operation in known.values():
+        _say_sandbox(operation, components["schemas"])
         _name_headers(operation)
+
+
+_SANDBOX = {
+    "description": "只在演练环境出现：数据均为虚构 / only a sandbox sends it: nothing here is real",
+    "const": True,
+}
+
+
+def _say_sandbox(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Describe the member that marks each JSON object of a sandbox (sandbox.py)."""
+    for answer in operation["responses"].values():
+        for content in answer.get("content", {}).values():
+            name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+            if "properties" in schemas.get(name, {}):
+                schemas[name]["properties"].setdefault("sandbox", _SANDBOX)
 
 
 def _refuse(operation: dict[str, Any], path: str, quota: str | None) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from server import cluster, migrate, safety
+from server import cluster, installation, migrate, safety, safety_texts
 from server.db import Database
 from server.settings import Settings, SettingsFault
 
@@ -28,8 +28,18 @@ def ready(settings: Settings, say: Say | None = None) -> Iterator[Settings]:
     with cluster.ensure(settings.var, say=say) as running:
         embedded = replace(settings, database_url=running.app_dsn, owner_database_url=running.owner_dsn)
         migrate.upgrade(embedded.owner_database_url, cluster.APP_ROLE, say=say)
+        mark(embedded)
         check_safe(embedded, say)
         yield embedded
+
+
+def mark(settings: Settings) -> None:
+    """Mark a migrated database as live or as a sandbox, if it has no mark. Raises SettingsFault when it is the other."""
+    with migrate.owner_engine(settings.owner_database_url).connect() as connection:
+        fault = installation.fault_of(installation.mark(connection, installation.wanted(settings)), settings)
+    if fault is not None:
+        zh, en = safety_texts.TEXTS[fault]
+        raise SettingsFault(f"[{fault}] {en}\n    {zh}")
 
 
 def check_safe(settings: Settings, say: Say | None = None) -> None:

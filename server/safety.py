@@ -12,7 +12,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from server import durable, safety_texts
+from server import durable, installation, safety_texts
 from server.safety_facts import Facts, read
 from server.safety_keys import KeyFacts
 from server.settings import Settings
@@ -189,6 +189,10 @@ def _world_writable(settings: Settings, _facts: Facts) -> Mapping[str, object] |
     return {"folder": settings.keys_dir} if mode & (stat.S_IWGRP | stat.S_IWOTH) else None
 
 
+def _installation(name: str) -> Judge:
+    return lambda settings, facts: {} if installation.fault_of(facts.installation, settings) == name else None
+
+
 _R, _W = Severity.REFUSE, Severity.WARN
 CHECKS: tuple[Check, ...] = (
     Check("fsync-off", _R, _durability("fsync")),
@@ -220,6 +224,8 @@ CHECKS: tuple[Check, ...] = (
     Check("postgis-old", _R, _old_postgis),
     Check("encoding", _R, _encoding),
     Check("schema", _R, _unmigrated),
+    Check("sandbox-on-live-data", _R, _installation("sandbox-on-live-data")),
+    Check("live-on-sandbox-data", _R, _installation("live-on-sandbox-data")),
     Check("clocks-apart", _R, _skew),
     Check("link-plain", _R, _plain_link),
     Check("link-plain-chosen", _W, _plain_link_chosen),

@@ -4,6 +4,20 @@ A name is stable for ever: operators search for it, and their monitoring may mat
 """
 
 TEXTS: dict[str, tuple[str, str]] = {
+    "sandbox-on-live-data": (
+        "这个数据库是正式环境的，演练环境（ZAICUN_SANDBOX=yes）不得使用。请去掉这项设置，或为演练另建一个空数据库。",
+        (
+            "This database is a live one, and ZAICUN_SANDBOX=yes would play with it. Remove the setting, or give the sandbox"
+            " an empty database of its own."
+        ),
+    ),
+    "live-on-sandbox-data": (
+        "这个数据库标记为演练环境，其中的人员和签到都是虚构的，不得当作正式数据。请设 ZAICUN_SANDBOX=yes，或改用正式数据库。",
+        (
+            "This database is marked as a sandbox: its people and check-ins are invented and must not be taken for real ones."
+            " Set ZAICUN_SANDBOX=yes, or use the live database."
+        ),
+    ),
     "fsync-off": (
         "数据库的 fsync={value}。断电时，已经答复手机的签到会丢失，数据库也可能损坏。请在 postgresql.conf 设 fsync=on 并重启。",
         (

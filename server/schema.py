@@ -4,11 +4,12 @@ import importlib
 import pkgutil
 
 import server
-from server import audit, db, jobs, revisions, state
+from server import audit, db, installation, jobs, revisions, state
 
 METADATA = db.Base.metadata
 OWN = (
     audit.AuditEntry,
+    installation.Installation,
     jobs.JobRun,
     state.StateVersion,
     revisions.SchemaRevision,
