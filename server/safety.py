@@ -190,7 +190,7 @@ def _world_writable(settings: Settings, _facts: Facts) -> Mapping[str, object] |
 
 
 def _installation(name: str) -> Judge:
-    return lambda settings, facts: {} if installation.fault_of(facts.installation, settings) == name else None
+    return lambda settings, facts: {} if installation.fault_of(facts.purpose, settings) == name else None
 
 
 _R, _W = Severity.REFUSE, Severity.WARN

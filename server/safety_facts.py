@@ -10,6 +10,7 @@ from ipaddress import ip_address
 import sqlalchemy as sa
 
 from server import clock, db, durable, installation, migrate, safety_keys, schema
+from server.installation import Kind
 from server.safety_keys import KeyFacts
 from server.settings import Settings
 
@@ -59,7 +60,7 @@ class Facts:
     sslmode: str
     debug: tuple[str, ...]
     keys: KeyFacts
-    installation: installation.Kind = installation.Kind.LIVE
+    purpose: installation.Kind = installation.Kind.LIVE
 
 
 def read(settings: Settings, connection: sa.Connection) -> Facts:
@@ -87,7 +88,7 @@ def read(settings: Settings, connection: sa.Connection) -> Facts:
         sslmode=str(sa.make_url(settings.database_url).query.get("sslmode", os.environ.get("PGSSLMODE", ""))),
         debug=_debugging(),
         keys=safety_keys.read(settings.keys_dir),
-        installation=installation.Kind.LIVE if role["hidden"] else installation.kind_of(connection),
+        purpose=installation.Kind.LIVE if role["hidden"] else installation.kind_of(connection),
     )
 
 
