@@ -10,7 +10,6 @@ from ipaddress import ip_address
 import sqlalchemy as sa
 
 from server import clock, db, durable, installation, migrate, safety_keys, schema
-from server.installation import Kind
 from server.safety_keys import KeyFacts
 from server.settings import Settings
 
