@@ -84,14 +84,19 @@ def test_every_migration_goes_up_and_down_and_up_with_rows(empty: Cloned) -> Non
     columns = tables(empty.owner_url)
     before = content(empty.owner_url, columns)
     for script in scripts([FUTURE])[1:]:
-        old = dumped.schema(empty.owner_url)
+        old = built(empty)
         up(empty, script.revision)
-        new = dumped.schema(empty.owner_url)
-        down(empty, script.down_revision)
-        assert dumped.schema(empty.owner_url) == old, script.revision
+        new = built(empty)
+        down(empty, str(script.down_revision))
+        assert built(empty) == old, script.revision
         up(empty, script.revision)
-        assert dumped.schema(empty.owner_url) == new, script.revision
+        assert built(empty) == new, script.revision
         assert content(empty.owner_url, columns) == before, script.revision
+
+
+def built(cloned: Cloned) -> set[str]:
+    """Return the schema without its grants, which are given when it is whole and not by its migrations."""
+    return {each for each in dumped.schema(cloned.owner_url) if not each.startswith("GRANT")}
 
 
 def test_everything_goes_down_to_nothing_and_up_again(empty: Cloned) -> None:

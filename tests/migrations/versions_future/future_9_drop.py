@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from server.migrations import online
+
 revision = "future_9"
 down_revision = "future_8"
 works_with = "future_8"
@@ -15,4 +17,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.add_column("checkins", sa.Column("battery", sa.SmallInteger(), nullable=True))
+    op.add_column("checkins", sa.Column("battery", sa.SmallInteger(), nullable=False, server_default="50"))
+    op.alter_column("checkins", "battery", server_default=None)
+    online.add_check("checkins_battery_check", "checkins", "battery BETWEEN 0 AND 100")
