@@ -209,7 +209,7 @@ class Places:
 
     def spot(self, *, lon: float, lat: float) -> Point:
         """Give the position in the plane of these places."""
-        return Point(self._plane.point(lon, lat))
+        return shapely.points(*self._plane.point(lon, lat))  # Half the cost of Point(...).
 
     def signed_distance_m(self, *, lon: float, lat: float) -> float:
         """Say how far inside the union (positive) or outside (negative) a position lies; 0 on its border."""

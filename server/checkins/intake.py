@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 
 from server import deadlines, durable, metrics, problems
-from server.checkins import judging, rules, storing
+from server.checkins import judging, packing, rules, storing
 from server.checkins.judging import Incoming, Masks, Views
 from server.checkins.record import Record
 from server.checkins.storing import ActivePosting, Found, Kept
@@ -97,23 +97,34 @@ class Intake:
     async def _store(self, group: Sequence[Incoming]) -> Sequence[Outcome]:
         self._trust()
         connection = await self._connected()
-        async with connection.transaction():
-            known = await self._look_up(connection, group)
+        try:
+            known = await self._look_up(connection, group, begin=True)
             questions = [self._ask(item, known) for item in group]
             await self._load_shapes(connection, questions)
-            outcomes, candidates = self._judge(group, questions, known)
-            new = await storing.keep(connection, list(candidates.values()))
-            replayed = await self._replayed(connection, group, outcomes, new)
-            result = [
-                self._outcome(item, outcome, candidates, new, replayed)
-                for item, outcome in zip(group, outcomes, strict=True)
-            ]
-            await _record_refused(connection, group, result)
+            refused, candidates = self._judge(group, questions, known)
+            new = await storing.keep_and_commit(connection, list(candidates.values()))
+        except Exception:
+            await self._roll_back(connection)
+            raise
+        # What is read and recorded from here on follows a commit: rows never change once they are stored, and whoever
+        # gets no answer because this fails sends again.
+        replayed = await self._replayed(connection, group, refused, new)
+        result = [
+            self._outcome(item, problem, candidates, new, replayed)
+            for item, problem in zip(group, refused, strict=True)
+        ]
+        await _record_refused(connection, group, result)
         self._atlas.trim()
         # Only the first of two equal ids in one group was stored by this call; the others are resends.
         settled = _only_first_created(result)
         _count(settled)
         return settled
+
+    async def _roll_back(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        try:
+            await connection.rollback()
+        except psycopg.Error:
+            self._abandon()
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
@@ -148,7 +159,9 @@ class Intake:
                 self._connection.pgconn.finish()
         self._connection = None
 
-    async def _look_up(self, connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming]) -> _Known:
+    async def _look_up(
+        self, connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming], *, begin: bool = False
+    ) -> _Known:
         people = sorted({item.person_id for item in group})
         days = [item.timing.event_at.date() for item in group]
         margin = timedelta(days=2)  # More than any time zone and day cut-off can move an event.
@@ -156,18 +169,24 @@ class Intake:
             {storing.month_of(day + off) for day in days for off in (-margin, timedelta(0), margin)}
         )
         first, last = months[0], _month_after(months[-1])
+        several = packing.uuids(people)
         async with connection.pipeline():
+            if begin:
+                await connection.execute("BEGIN")
             states = await connection.execute(storing.STATES)
-            sessions = await connection.execute(storing.SESSIONS, ([item.session_id for item in group],))
-            postings = await connection.execute(storing.POSTINGS, (people, last, first))
-            masks = await connection.execute(storing.MONTHS, (people, months))
+            sessions = await connection.execute(
+                storing.SESSIONS, (packing.uuids([item.session_id for item in group]),)
+            )
+            postings = await connection.execute(storing.POSTINGS_OF_GROUP, (several, last, first))
+            masks = await connection.execute(storing.MONTHS, (several, packing.dates(months)))
             state_rows, session_rows = await states.fetchall(), await sessions.fetchall()
             posting_rows, mask_rows = await postings.fetchall(), await masks.fetchall()
         await self._refresh(connection, dict(state_rows))
+        posted = storing.postings_by_person(posting_rows)
         return _Known(
-            sessions={row[0]: row[1] for row in session_rows},
-            postings=storing.postings_by_person(posting_rows),
-            masks={(row[0], row[1]): (row[2], row[3], row[4], row[5], row[6]) for row in mask_rows},
+            sessions={group[n - 1].session_id: version for n, version in session_rows},
+            postings={people[n - 1]: held for n, held in posted.items()},
+            masks={(people[row[0] - 1], row[1]): row[2:] for row in mask_rows},
         )
 
     async def _refresh(self, connection: psycopg.AsyncConnection[Any], states: dict[str, int]) -> None:
@@ -213,12 +232,17 @@ class Intake:
             refused.append(None)
             if (item.person_id, item.id) in candidates:
                 continue
-            row = judging.kept(item, question, judging.decide(question, self._atlas))
             place = (item.person_id, storing.month_of(question.day))
-            masks = known.masks[place] = judging.both(known.masks.get(place, judging.NOTHING), row.masks)
-            postings = known.postings.get(item.person_id, ())
-            month = judging.month_told(question, postings, masks, self._views, now=item.received_at)
-            candidates[row.key] = judging.told(row, month)
+            before = known.masks.get(place, judging.NOTHING)
+            row = candidates[item.person_id, item.id] = judging.kept(
+                item,
+                question,
+                judging.decide(question, self._atlas),
+                before=before,
+                postings=known.postings.get(item.person_id, ()),
+                views=self._views,
+            )
+            known.masks[place] = judging.both(before, row.masks)
         return refused, candidates
 
     async def _replayed(
@@ -305,19 +329,24 @@ def _count(outcomes: Sequence[Outcome]) -> None:
 async def _record_refused(
     connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming], outcomes: Sequence[Outcome]
 ) -> None:
-    """Keep what was refused, in the same transaction: the person must be able to show the attempt (ruling 13)."""
-    for item, outcome in zip(group, outcomes, strict=True):
-        if isinstance(outcome, Problem):
-            attempt = {
-                "at": item.received_at,
-                "person": item.person_id,
-                "account": item.account_id,
-                "checkin": str(item.id),
-                "code": outcome.kind.code,
-                "status": outcome.kind.status,
-                "body": item.body[:BODY_KEPT],
-            }
-            await connection.execute(storing.REFUSED, attempt)
+    """Keep what was refused before it is answered: the person must be able to show the attempt (ruling 13)."""
+    attempts = [
+        {
+            "at": item.received_at,
+            "person": item.person_id,
+            "account": item.account_id,
+            "checkin": str(item.id),
+            "code": outcome.kind.code,
+            "status": outcome.kind.status,
+            "body": item.body[:BODY_KEPT],
+        }
+        for item, outcome in zip(group, outcomes, strict=True)
+        if isinstance(outcome, Problem)
+    ]
+    if attempts:
+        async with connection.transaction():
+            for attempt in attempts:
+                await connection.execute(storing.REFUSED, attempt)
 
 
 def _month_after(month: date) -> date:

@@ -6,8 +6,10 @@ its own transaction. So both judge by the same lines.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
 from geo.datum import Datum
@@ -21,8 +23,9 @@ from server.checkins.storing import MASKS, ActivePosting, Kept
 from server.month.book import Book, Governing
 from server.month.masks import Month, day_mask, range_mask
 from server.month.policy import Basis, Policy, legal_day
-from server.month.rules import Facts
-from server.month.statements import Statement, statement
+from server.month.policy import Thresholds as PolicyThresholds
+from server.month.rules import FACT_NAMES
+from server.month.statements import SoFar, so_far
 from server.places.atlas import Atlas, Register
 
 E7 = 10**7
@@ -56,8 +59,7 @@ class Views:
         return code
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """One check-in to judge, with the day and the postings it is judged for, and the versions it needs."""
 
     event_at: datetime
@@ -118,8 +120,12 @@ def decide(question: Question, atlas: Atlas) -> Verdict:
         return judge(None, None)
     places = atlas.assigned(*question.assigned)
     excluded = atlas.excluded(question.excluded) if question.excluded else None
-    limits = question.policy.thresholds
-    thresholds = Thresholds(
+    return judge(question.fix, places, excluded, _thresholds(question.policy.thresholds))
+
+
+@lru_cache(maxsize=256)
+def _thresholds(limits: PolicyThresholds) -> Thresholds:
+    return Thresholds(
         inside_at_least=limits.inside_at,
         outside_at_most=limits.outside_at,
         town_at_least=limits.inside_at,
@@ -127,7 +133,6 @@ def decide(question: Question, atlas: Atlas) -> Verdict:
         max_accuracy_m=limits.accuracy_limit_m,
         max_age_s=limits.fix_age_limit_s,
     )
-    return judge(question.fix, places, excluded, thresholds)
 
 
 def standing_of(verdict: Verdict, *, age: timedelta, policy: Policy) -> Standing:
@@ -163,9 +168,10 @@ def both(one: Masks, other: Masks) -> Masks:
 
 def month_told(
     question: Question, postings: Iterable[ActivePosting], masks: Masks, views: Views, *, now: datetime
-) -> Statement | None:
-    """Return the statement of the event's month as of `now`; None without a policy or a posting in it."""
-    if question.governing is None:
+) -> SoFar | None:
+    """Return how the event's month stands as of `now`; None without a policy or a posting in it."""
+    governing = question.governing
+    if governing is None:
         return None
     month = Month.of(question.day)
     posted = 0
@@ -174,9 +180,14 @@ def month_told(
             posted |= range_mask(month, posting.from_day, posting.until_day)
     if not posted:
         return None
-    facts = Facts(posted=posted, **dict(zip(MASKS, masks, strict=True)))
-    policy = question.governing.policy
-    return statement(facts, views.book.calendar(month), policy, today=legal_day(now, policy))
+    facts = _NO_FACTS.copy()
+    facts["posted"] = posted
+    facts["sure"], facts["unsure"], facts["unfenced"], facts["outside"], facts["claimed"] = masks
+    policy = governing.policy
+    return so_far(facts, views.book.frame(month, governing, legal_day(now, policy)), policy)
+
+
+_NO_FACTS = dict.fromkeys(FACT_NAMES, 0)
 
 
 def fix_of(position: PositionIn | None) -> Fix | None:
@@ -252,8 +263,7 @@ def content_of(given: CheckInIn) -> bytes:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A check-in as it reached the intake."""
 
     person_id: UUID
@@ -268,11 +278,25 @@ class Incoming:
     salt: bytes
 
 
-def kept(incoming: Incoming, question: Question, verdict: Verdict) -> Kept:
-    """Return the rows of a judged check-in; the month is filled in by `told`."""
+def kept(
+    incoming: Incoming,
+    question: Question,
+    verdict: Verdict,
+    *,
+    before: Masks,
+    postings: Iterable[ActivePosting],
+    views: Views,
+) -> Kept:
+    """Return the rows of a judged check-in, with the month as it is told to the phone.
+
+    `before` are the masks of its month without it, `postings` all that the person has in the month.
+    """
     given, position = incoming.given, incoming.given.position
     age = incoming.received_at - question.event_at
     standing = standing_of(verdict, age=age, policy=question.policy)
+    masks = bits(verdict.kind, standing, question.day)
+    month = month_told(question, postings, both(before, masks), views, now=incoming.received_at)
+    projection = month.projection if month else None
     spot = None if position is None else exact(position)
     matched = question.matched(verdict)
     record = Record(
@@ -307,35 +331,16 @@ def kept(incoming: Incoming, question: Question, verdict: Verdict) -> Kept:
         versions=list(verdict.versions) or None,
         commitment=None if spot is None else rules.commitment(incoming.salt, spot),
         content_hash=content_of(given),
-        month_counted=None,
-        month_need=None,
-        month_due=None,
-        month_away=None,
-        month_tier=None,
+        month_counted=month.counted_halves if month else None,
+        month_need=month.need_told if month else None,
+        month_due=month.due_halves if month else None,
+        month_away=projection.away_at_most_halves if projection else None,
+        month_tier=projection.tier if projection else None,
     )
     row = None
     if spot is not None and question.fix is not None:
         row = stored_position(question.fix, spot, incoming.salt)
-    return Kept(record, row, bits(record.verdict, record.standing, record.day))
-
-
-def told(item: Kept, month: Statement | None) -> Kept:
-    """Return the rows with the month as it is told to the phone."""
-    if month is None:
-        return item
-    need = month.need_halves if month.in_halves else month.need_halves + month.need_halves % 2
-    projection = month.projection
-    return replace(
-        item,
-        record=replace(
-            item.record,
-            month_counted=month.counted_halves,
-            month_need=need,
-            month_due=month.due_halves,
-            month_away=projection.away_at_most_halves if projection else None,
-            month_tier=projection.tier if projection else None,
-        ),
-    )
+    return Kept(record, row, masks)
 
 
 def real(number: float | None) -> float | None:

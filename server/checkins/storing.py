@@ -1,7 +1,8 @@
 """The statements of the intake: what a group of check-ins needs to know, and how it is kept, a round trip each.
 
 Plain SQL on psycopg, because an ORM session costs more than everything else together here (performance.md). The
-statements take whole columns as arrays, so that a group of any size is the same prepared statement.
+statements take whole columns as arrays, so that a group of any size is the same prepared statement. People and sessions
+are asked for by their place in an array and answered by it: a small number is read ten times faster than a UUID.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from server.checkins import packing
 from server.checkins.record import COLUMNS, Record, StoredPosition, from_row
 
 _TYPES = {
@@ -23,11 +25,23 @@ _TYPES = {
     "p_zone": "real", "outside_work": "boolean", "posting_id": "uuid", "commitment": "bytea", "content_hash": "bytea",
     "month_counted": "smallint", "month_need": "smallint", "month_due": "smallint", "month_away": "smallint",
 }  # fmt: skip
-_POSITION = {
+_POSITION = {  # In the order of StoredPosition.
     "salt": "bytea", "lon_e7": "integer", "lat_e7": "integer", "wgs_lon_e7": "integer", "wgs_lat_e7": "integer",
     "altitude_cm": "integer", "speed_cmps": "integer", "decimals": "smallint",
 }  # fmt: skip
 MASKS = ("sure", "unsure", "unfenced", "outside", "claimed")
+
+
+_KINDS = (
+    *(_TYPES.get(name, "text") for name in COLUMNS), *_POSITION.values(), "date", *("bigint" for _ in MASKS),
+)  # fmt: skip
+_WORDS = frozenset(
+    {"kind", "verdict", "reason", "standing", "band", "datum", "no_position", "village_code", "month_tier"}
+)
+_PACKERS = tuple(
+    packing.packer(kind, words=name in _WORDS)
+    for name, kind in zip((*COLUMNS, *_POSITION, "month", *MASKS), _KINDS, strict=True)
+)
 
 
 def _columns(names: Sequence[str]) -> sql.Composed:
@@ -37,9 +51,7 @@ def _columns(names: Sequence[str]) -> sql.Composed:
 def _keep_statement() -> bytes:
     """Insert the check-ins that are new, their positions and their bits in the month; return the new keys."""
     given = [*COLUMNS, *_POSITION, "month", *MASKS]
-    types = [_TYPES.get(name, "text") for name in COLUMNS]
-    types += [*_POSITION.values(), "date", *("bigint" for _ in MASKS)]
-    arrays = sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in types)
+    arrays = sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in _KINDS)
     stored = sql.SQL(", ").join(
         # An array column cannot be unnested beside plain ones, so the versions travel as text.
         sql.SQL("g.versions::uuid[]") if name == "versions" else sql.SQL("g.{}").format(sql.Identifier(name))
@@ -79,14 +91,20 @@ def _keep_statement() -> bytes:
 
 KEEP = _keep_statement()
 
-SESSIONS = """SELECT s.id, a.version, a.id, a.person_id FROM sessions s JOIN accounts a ON a.id = s.account_id
-WHERE s.id = ANY(%s) AND s.revoked_at IS NULL AND a.disabled_at IS NULL"""
+SESSIONS = """SELECT k.n, a.version FROM unnest(%s::uuid[]) WITH ORDINALITY AS k(id, n)
+JOIN sessions s ON s.id = k.id JOIN accounts a ON a.id = s.account_id
+WHERE s.revoked_at IS NULL AND a.disabled_at IS NULL"""
 STATES = "SELECT name, version FROM state_versions"
-MONTHS = "SELECT person_id, month, sure, unsure, unfenced, outside, claimed FROM person_months WHERE person_id = ANY(%s) AND month = ANY(%s)"
+MONTHS = """SELECT k.n, m.month, m.sure, m.unsure, m.unfenced, m.outside, m.claimed
+FROM unnest(%s::uuid[]) WITH ORDINALITY AS k(id, n) JOIN person_months m ON m.person_id = k.id WHERE m.month = ANY(%s::date[])"""
 POSTINGS = """SELECT p.person_id, p.id, p.village_code, p.from_day, p.until_day, e.zone_id, e.from_day, e.until_day
 FROM postings p LEFT JOIN posting_places e ON e.posting_id = p.id
 WHERE p.person_id = ANY(%s) AND p.from_day < %s AND (p.until_day IS NULL OR p.until_day >= %s)
 ORDER BY p.person_id, p.from_day, p.id"""
+POSTINGS_OF_GROUP = """SELECT k.n, p.id, p.village_code, p.from_day, p.until_day, e.zone_id, e.from_day, e.until_day
+FROM unnest(%s::uuid[]) WITH ORDINALITY AS k(id, n) JOIN postings p ON p.person_id = k.id
+LEFT JOIN posting_places e ON e.posting_id = p.id
+WHERE p.from_day < %s AND (p.until_day IS NULL OR p.until_day >= %s) ORDER BY k.n, p.from_day, p.id"""
 SUCCESSORS = "SELECT from_code, to_code, from_day FROM region_successors"
 STORED = """SELECT c.*, p.salt, p.lon_e7, p.lat_e7, p.altitude_cm, p.speed_cmps
 FROM unnest(%s::uuid[], %s::uuid[]) AS k(person_id, id) JOIN checkins c USING (person_id, id)
@@ -144,15 +162,46 @@ async def keep(connection: psycopg.AsyncConnection[Any], group: Sequence[Kept]) 
 
     Sorted by key, so that two workers that store the same people lock in the same order.
     """
-    ordered = sorted(group, key=lambda kept: kept.key)
-    columns: list[list[Any]] = [[getattr(k.record, name) for k in ordered] for name in COLUMNS]
-    versions = COLUMNS.index("versions")
-    columns[versions] = [None if v is None else "{" + ",".join(map(str, v)) + "}" for v in columns[versions]]
-    columns += [[getattr(k.position, name) if k.position else None for k in ordered] for name in _POSITION]
-    columns.append([k.record.day.replace(day=1) for k in ordered])
-    columns += [[k.masks[i] for k in ordered] for i in range(len(MASKS))]
-    cursor = await connection.execute(KEEP, columns, prepare=True)
+    if not group:
+        return set()
+    cursor = await connection.execute(KEEP, parameters(group), prepare=True)
     return {(row[0], row[1]) for row in await cursor.fetchall()}
+
+
+async def keep_and_commit(
+    connection: psycopg.AsyncConnection[Any], group: Sequence[Kept]
+) -> set[tuple[UUID, UUID]]:
+    """Do the same and end the transaction, in one round trip; return the keys once the commit has been confirmed.
+
+    A statement that fails takes the commit behind it in the pipeline with it. Raises psycopg.Error; the transaction
+    may be left open then.
+    """
+    async with connection.pipeline():
+        kept = await connection.execute(KEEP, parameters(group), prepare=True) if group else None
+        ended = await connection.execute("COMMIT")
+        rows = await kept.fetchall() if kept is not None else []
+    # COMMIT of a transaction that had failed is no error to PostgreSQL: it answers ROLLBACK (security.md M1).
+    if ended.statusmessage != "COMMIT":
+        raise psycopg.OperationalError(f"the transaction ended with {ended.statusmessage}")
+    return {(row[0], row[1]) for row in rows}
+
+
+def parameters(group: Sequence[Kept]) -> list[packing.Packed]:
+    """Return the parameters of KEEP for a group that is not empty: a binary array a column."""
+    ordered = sorted(group, key=lambda kept: kept.key)
+    records = [kept.record for kept in ordered]
+    columns: list[Iterable[Any]] = list(zip(*records, strict=True))
+    columns[_VERSIONS] = [
+        None if r.versions is None else "{" + ",".join(map(str, r.versions)) + "}" for r in records
+    ]
+    columns += zip(*[_NOWHERE if kept.position is None else kept.position for kept in ordered], strict=True)
+    columns.append([month_of(record.day) for record in records])
+    columns += zip(*[kept.masks for kept in ordered], strict=True)
+    return [pack(column) for pack, column in zip(_PACKERS, columns, strict=True)]
+
+
+_NOWHERE = (None,) * len(_POSITION)
+_VERSIONS = COLUMNS.index("versions")
 
 
 async def stored(
@@ -166,9 +215,12 @@ async def stored(
     return {(r["person_id"], r["id"]): Found(from_row(r), *(r[name] for name in names)) for r in rows}
 
 
-def postings_by_person(rows: Iterable[Sequence[Any]]) -> dict[UUID, tuple[ActivePosting, ...]]:
-    """Gather the rows of POSTINGS, one posting each with its extra places, in their order."""
-    gathered: dict[UUID, dict[UUID, ActivePosting]] = {}
+def postings_by_person(rows: Iterable[Sequence[Any]]) -> dict[Any, tuple[ActivePosting, ...]]:
+    """Gather the rows of POSTINGS, one posting each with its extra places, in their order.
+
+    By whatever the rows name the person by: the id, or for POSTINGS_OF_GROUP its place in the array, from 1.
+    """
+    gathered: dict[Any, dict[UUID, ActivePosting]] = {}
     for person, posting, village, first, last, zone, zone_first, zone_last in rows:
         own = gathered.setdefault(person, {})
         known = own.get(posting) or ActivePosting(posting, village, first, last)

@@ -7,6 +7,7 @@ by itself. A check-in's future is resolved only after the COMMIT of its group, n
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -18,10 +19,13 @@ from server import logs, metrics, problems
 from server.problems import Problem
 
 LOG = logging.getLogger("zaicun.intake")
-ANSWER_WITHIN_S = 3.5
+ANSWER_WITHIN_S = 3.0
 """Later than this the phone is told to come again (M4: every route answers within 4 s); resending is harmless."""
-STORE_WITHIN_S = 3.0
-_RETRY_SOON = {"Retry-After": "2"}
+STORE_WITHIN_S = 2.5
+MOST_TRIES = 5
+"""Of a whole transaction, when the database gave it up for the sake of another's; with a random pause between."""
+_IN_EACH_OTHERS_WAY = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+_PAUSE_MS = 20
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -68,7 +72,7 @@ class Writer(Generic[Item, Outcome]):
         database does not answer in time. A 503 says nothing about whether the item is stored; sending it again does.
         """
         if self._closing or len(self._waiting) >= self._longest:
-            raise Problem(problems.BUSY, headers=_RETRY_SOON)
+            raise problems.later(problems.BUSY)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append((item, future))
@@ -98,7 +102,7 @@ class Writer(Generic[Item, Outcome]):
             # Whoever was already told to come again is left out: under overload this sheds work nobody waits for.
             await self._keep([pair for pair in group if not pair[1].done()])
 
-    async def _keep(self, group: list[tuple[Item, asyncio.Future[Outcome]]]) -> None:
+    async def _keep(self, group: list[tuple[Item, asyncio.Future[Outcome]]], tried: int = 1) -> None:
         if not group:
             return
         began = time.perf_counter()
@@ -110,17 +114,24 @@ class Writer(Generic[Item, Outcome]):
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await asyncio.wait({task}, timeout=1)
             metrics.store_failed("timeout")
-            _refuse(group, Problem(problems.DATABASE_UNAVAILABLE, headers=_RETRY_SOON))
+            _refuse(group, problems.later(problems.DATABASE_UNAVAILABLE))
             return
         try:
             outcomes = task.result()
         except Problem as problem:
             metrics.store_failed(problem.kind.code)
             _refuse(group, problem)
+        except _IN_EACH_OTHERS_WAY:
+            metrics.store_failed("conflict")
+            if tried < MOST_TRIES:
+                await asyncio.sleep((1 + secrets.randbelow(_PAUSE_MS * tried)) / 1000)
+                await self._keep([pair for pair in group if not pair[1].done()], tried + 1)
+            else:
+                _refuse(group, problems.later(problems.BUSY))
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
             self._abandon()
             metrics.store_failed("connection")
-            _refuse(group, Problem(problems.DATABASE_UNAVAILABLE, headers=_RETRY_SOON))
+            _refuse(group, problems.later(problems.DATABASE_UNAVAILABLE))
         except Exception as error:  # noqa: BLE001  One bad item must not take the others of its group with it.
             await self._halve(group, error)
         else:
@@ -143,7 +154,7 @@ class Writer(Generic[Item, Outcome]):
 
 def _give_up(future: asyncio.Future[Outcome]) -> None:
     if not future.done():
-        future.set_exception(Problem(problems.DATABASE_UNAVAILABLE, headers=_RETRY_SOON))
+        future.set_exception(problems.later(problems.DATABASE_UNAVAILABLE))
 
 
 def _refuse(group: Sequence[tuple[Item, asyncio.Future[Outcome]]], problem: Problem) -> None:

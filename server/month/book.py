@@ -13,6 +13,7 @@ from server.month import policy_document
 from server.month.holidays import ImportedCalendar, MonthCalendar, month_calendar
 from server.month.masks import Month
 from server.month.policy import Policy, PolicyVersion, governing
+from server.month.rules import Frame, frame
 
 POLICIES = """SELECT id, region_prefix, version, valid_from, document FROM policies
 WHERE published_at IS NOT NULL ORDER BY region_prefix, code, version"""
@@ -44,6 +45,7 @@ class Book:
     ids: Mapping[tuple[str, str, int], UUID] = field(default_factory=dict)
     imported: tuple[ImportedCalendar, ...] = ()
     _calendars: dict[Month, MonthCalendar] = field(default_factory=dict)
+    _frames: dict[tuple[UUID, Month, date], Frame] = field(default_factory=dict)
     _chosen: dict[tuple[str, Month], Governing | None] = field(default_factory=dict)
 
     def calendar(self, month: Month) -> MonthCalendar:
@@ -51,6 +53,16 @@ class Book:
         found = self._calendars.get(month)
         if found is None:
             found = self._calendars[month] = month_calendar(month, self.imported)
+        return found
+
+    def frame(self, month: Month, governing: Governing, today: date) -> Frame:
+        """Return the frame of a month under a policy as of a day: the same for everybody it governs."""
+        key = (governing.id, month, today)
+        found = self._frames.get(key)
+        if found is None:
+            if len(self._frames) > 2_000:  # noqa: PLR2004  A bound on memory: policies times months times days.
+                self._frames.clear()
+            found = self._frames[key] = frame(self.calendar(month), governing.policy, today)
         return found
 
     def governing(self, region_code: str, month: Month) -> Governing | None:

@@ -4,8 +4,10 @@ The sentences cited here stand at the head of `server.month.rules`. Counting is 
 days walks through the days.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from server.month.holidays import MonthCalendar
 from server.month.masks import MORNINGS, Half, day_mask, days_of, has_halves, whole_days
@@ -138,6 +140,38 @@ def statement(facts: Facts, calendar: MonthCalendar, policy: Policy, *, today: d
         else _projection(village, free, need_halves(n, laid), laid, in_halves=in_halves),
         provisional_calendar=calendar.provisional,
     )
+
+
+class SoFar(NamedTuple):
+    """What a phone is told of a running month: the figures of `Statement` that it needs."""
+
+    due_halves: int
+    counted_halves: int
+    need_halves: int
+    in_halves: bool
+    projection: Projection | None
+
+    @property
+    def need_told(self) -> int:
+        """The need in halves as it is told: whole days where nothing is in halves, rounded up (ruling 4)."""
+        return self.need_halves if self.in_halves else self.need_halves + self.need_halves % 2
+
+
+def so_far(fact: Mapping[str, int], laid: Frame, policy: Policy) -> SoFar:
+    """Give those figures of a month of a posted person at half the cost: every check-in asks for them.
+
+    ``fact`` has a mask of at most 31 days for each of FACT_NAMES. A test holds this against `statement`.
+    """
+    states = layers(fact, laid)
+    village = in_village(states, policy)
+    owed = due(fact, laid)
+    free = states[DayReason.OPEN] | states[DayReason.AHEAD]
+    n = owed.bit_count()
+    need = need_halves(n, laid)
+    in_halves = has_halves(owed) or has_halves(village) or has_halves(free)
+    counted = min((village & laid.elapsed).bit_count(), n)
+    projection = None if laid.over else _projection(village, free, need, laid, in_halves=in_halves)
+    return SoFar(n, counted, need, in_halves, projection)
 
 
 def _result(k: int, n: int, *, posted: bool, laid: Frame, policy: Policy) -> ResultKind:
