@@ -172,7 +172,7 @@ class Intake:
         several = packing.uuids(people)
         async with connection.pipeline():
             if begin:
-                await connection.execute("BEGIN")
+                await connection.execute("BEGIN", prepare=False)
             states = await connection.execute(storing.STATES)
             sessions = await connection.execute(
                 storing.SESSIONS, (packing.uuids([item.session_id for item in group]),)

@@ -178,7 +178,7 @@ async def keep_and_commit(
     """
     async with connection.pipeline():
         kept = await connection.execute(KEEP, parameters(group), prepare=True) if group else None
-        ended = await connection.execute("COMMIT")
+        ended = await connection.execute("COMMIT", prepare=False)
         rows = await kept.fetchall() if kept is not None else []
     # COMMIT of a transaction that had failed is no error to PostgreSQL: it answers ROLLBACK (security.md M1).
     if ended.statusmessage != "COMMIT":
