@@ -1,6 +1,7 @@
 """What the tests stand on: one throwaway cluster, one migrated template, a cloned database and a real server a module."""
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from processes import Processes
 
 ROOT = Path(__file__).resolve().parents[1]
+LATER_SCHEMA = os.environ.pop("ZAICUN_PROVE_SCHEMA", "")
+"""A revision of tests/migrations/versions_future: then every test runs on the schema of a later release."""
 __all__ = ["pytest_runtest_call", "pytest_runtest_teardown", "pytest_sessionfinish"]  # pytest's hooks.
 
 
@@ -79,7 +82,13 @@ def template(cluster: Cluster) -> Iterator[str]:
     """A database with the whole schema, made by the migrations as an operator would run them."""
     name = f"zt_template_{uuid4().hex[:8]}"
     cluster.create_database(name)
-    migrate.upgrade(cluster.dsn(cluster_module.OWNER_ROLE, name), cluster_module.APP_ROLE)
+    owner = cluster.dsn(cluster_module.OWNER_ROLE, name)
+    if LATER_SCHEMA:
+        migrate.upgrade(
+            owner, cluster_module.APP_ROLE, LATER_SCHEMA, also=[ROOT / "tests/migrations/versions_future"]
+        )
+    else:
+        migrate.upgrade(owner, cluster_module.APP_ROLE)
     yield name
     cluster.drop_database(name)
 
