@@ -8,6 +8,7 @@ COPY requirements/run.lock requirements/run.lock
 RUN /opt/zaicun/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/run.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY mobile_api_docs/examples/zaicun_phone.py mobile_api_docs/examples/zaicun_phone.py
+COPY mobile_api_docs/guide.md mobile_api_docs/CHANGES.md mobile_api_docs/
 COPY geo geo
 COPY server server
 # What was needed to build leaves the environment; it is then checked for completeness and only afterwards pip leaves.

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from server import documented, draining, http, observed, sandbox, timekeeping, wiring
+from server import documented, draining, http, observed, papers, sandbox, timekeeping, wiring
 from server import settings as settings_module
 from server.admission import Admission
 from server.auth import account_routes as accounts
@@ -63,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         openapi_tags=documented.TAGS,
         lifespan=lifespan,
+        openapi_url=None,  # papers.py serves it, and the page to try it out.
         docs_url=None,
         redoc_url=None,
     )
@@ -80,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.router.routes.insert(0, PlainPut(app.router))
     app.include_router(checkins.router)
     app.include_router(timekeeping.router)
+    app.include_router(papers.router)
     app.include_router(auth.router)
     app.include_router(accounts.router)
     app.include_router(month.router)

@@ -35,7 +35,7 @@ class Deprecation:
         """Return the headers of each answer: a structured date (RFC 9651), an HTTP date, a link."""
         found = [
             (b"deprecation", f"@{int(self.since.timestamp())}".encode()),
-            (b"link", f'<{EXPLAINED}>; rel="deprecation"; type="text/markdown"'.encode()),
+            (b"link", f'<{EXPLAINED}>; rel="deprecation"; type="text/plain"'.encode()),
         ]
         if self.sunset is not None:
             found.append((b"sunset", format_datetime(self.sunset, usegmt=True).encode()))

@@ -210,7 +210,8 @@ def complete(app: FastAPI, *, open_to_all: Collection[str]) -> None:
 
 
 def _complete(document: dict[str, Any], open_to_all: Collection[str]) -> None:
-    components = document["components"]
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {})
     components["securitySchemes"] = {"bearer": _BEARER}
     components["headers"] = _HEADERS
     # FastAPI's own schema of a 422 is never what this service answers; every refusal is a problem.
