@@ -53,7 +53,7 @@ _BEGIN = b"""SwaggerUIBundle({
   layout: "BaseLayout",
 });
 """
-_FOLDERS = (Path(__file__).with_name("papers"), Path(__file__).resolve().parent.parent / "mobile_api_docs")
+_FOLDERS = (Path(__file__).with_name("texts"), Path(__file__).resolve().parent.parent / "mobile_api_docs")
 """Where the texts are: beside this file when installed, in the source tree otherwise."""
 
 
