@@ -2,6 +2,9 @@
 
 import io
 import json
+import re
+import resource
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
@@ -19,7 +22,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 from server.cli import main
 from server.roster import workbook
 from server.roster.headings import COLUMNS
-from server.roster.limits import Refused
+from server.roster.limits import LARGEST_FILE, Refused
 
 HEADER = ("工号", "姓名", "手机", "村代码", "职务", "任职时间", "离任时间", "离任原因")
 _numbers = iter(range(10_000))
@@ -223,6 +226,52 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(world: World) -> None:
     data = rewritten(xlsx(row()), "xl/worksheets/sheet1.xml", lambda _: b" " * (200 << 20))
     assert len(data) < 1 << 20
     assert faults(world, data) == [(None, "file", "workbook-too-large")]
+
+
+SHARED = '<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">{}</sst>'
+PATIENCE_S = 15.0  # Of a person; on a machine that is busy with other tests.
+SHARED_TYPE = (
+    b'<Override PartName="/xl/sharedStrings.xml" ContentType="application/vnd.openxmlformats-officedocument'
+    b'.spreadsheetml.sharedStrings+xml"/></Types>'
+)
+
+
+def sharing(strings: str, rows: int) -> bytes:
+    """A workbook as spreadsheet programs write them: a table of shared strings, and every cell names its last one."""
+    data = xlsx(*(row() for _ in range(rows)))
+    number = str(max(strings.count("<si>") - 1, 0)).encode()
+    named = rb't="s"><v>' + number + rb"</v>"
+    inline = re.compile(rb't="inlineStr"><is><t>[^<]*</t></is>')
+    data = rewritten(data, "xl/worksheets/sheet1.xml", lambda xml: inline.sub(named, xml))
+    data = rewritten(data, "[Content_Types].xml", lambda xml: xml.replace(b"</Types>", SHARED_TYPE))
+    stream = io.BytesIO(data)
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/sharedStrings.xml", SHARED.format(strings))
+    return stream.getvalue()
+
+
+def test_shared_strings_are_read() -> None:
+    rows = workbook.read(sharing("<si><t>甲</t></si><si><t>乙</t></si>", 2))["rows"]
+    assert {cell[0] for _, cells in rows for cell in cells} == {"乙", ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        pytest.param("<si><t/></si>" * 3_600_000, 1, id="millions of strings"),
+        pytest.param(f"<si><t>{'长' * 14_000_000}</t></si>", 1, id="one of 40 MiB"),
+        pytest.param(f"<si><t>{'长' * 30_000}</t></si>", 4_000, id="one of 30,000, thirty thousand times"),
+        pytest.param(f"<si>{'<r><t>长</t></r>' * 1_900_000}</si>", 1, id="one in millions of runs"),
+    ],
+)
+def test_a_bomb_of_shared_strings_is_refused_within_its_bounds(world: World, text: str, rows: int) -> None:
+    data = sharing(text, rows)
+    assert len(data) < LARGEST_FILE
+    held, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    assert faults(world, data)[0][2] in {"workbook-too-large", "no-header"}
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held < 64 << 10  # KiB, of the server itself.
+    assert time.monotonic() - begun < PATIENCE_S
+    assert send(world, xlsx(row())).status_code == 201  # The next one is read.
 
 
 def test_a_zip_that_understates_its_members_is_broken(world: World) -> None:
