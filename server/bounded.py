@@ -6,11 +6,15 @@ tenth of a second, and a connection whose time is over is closed at once. There 
 socket to close under another thread's feet, and a healthy wait costs one look at a context variable.
 """
 
+import contextlib
+import os
 import select
+import socket
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.pq.abc import PGconn
 
 from server import deadlines
 from server.deadlines import Deadline
@@ -56,6 +60,17 @@ class Connection(psycopg.Connection[Any]):
         except StopIteration as end:
             result: RV = end.value
             return result
+
+
+def cut(pgconn: PGconn) -> None:
+    """End a connection that another thread or task is waiting on: its wait fails at once, as if the server had left.
+
+    The socket is shut down, not closed. Closing it here (PQfinish) would free what the waiting generator still points to,
+    and leave the event loop polling a number that the next connection gets: both corrupt memory, which was met in a
+    storm of clients on a frozen database. Whoever waited closes it.
+    """
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(pgconn.socket)) as same:
+        same.shutdown(socket.SHUT_RDWR)
 
 
 def hung_up(connection: psycopg.Connection[Any]) -> bool:

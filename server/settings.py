@@ -50,9 +50,9 @@ class Settings:
     intake_queue: int = 4096  # Check-ins waiting to be stored in one worker; beyond it 503 with Retry-After.
     intake_group: int = 256  # Check-ins stored in one transaction at most.
     requests_at_once: int = 64  # In one worker, check-ins aside; beyond it 503 with Retry-After at once.
-    answer_within_s: float = 3.5  # Then a request hears 503, whatever the database does.
+    answer_within_s: float = 3.0  # Then a request hears 503, whatever the database does.
     statement_timeout_s: float = (
-        3.0  # Below answer_within_s, so that the database gives up before the service does.
+        2.5  # Below answer_within_s, so that the database gives up before the service does.
     )
     argon2_parallel: int = 2  # Passwords hashed at the same time in one worker.
     argon2_memory_kib: int = 47_104  # 46 MiB (security.md M12).

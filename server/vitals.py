@@ -17,6 +17,8 @@ import psycopg
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from server import bounded
+
 ANSWER_WITHIN_S = 2.0
 SCHEDULER = "zaicun-scheduler"
 """The application_name of the scheduler's sessions."""
@@ -84,8 +86,7 @@ class Vitals:
 
     def _give_up(self, task: asyncio.Task[Answer]) -> None:
         if self._connection is not None:
-            with contextlib.suppress(psycopg.Error):
-                self._connection.pgconn.finish()
+            bounded.cut(self._connection.pgconn)  # What waits on it fails, and closes it.
         task.add_done_callback(lambda ended: None if ended.cancelled() else ended.exception())
         task.cancel()
         self._asking = None

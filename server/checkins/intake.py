@@ -4,7 +4,6 @@ In that transaction one round trip reads what judging needs: which sessions stan
 far, and the counters of boundaries and policies; what changed is reloaded before anything is judged.
 """
 
-import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from uuid import UUID
 
 import psycopg
 
-from server import deadlines, durable, metrics, problems
+from server import bounded, deadlines, durable, metrics, problems
 from server.checkins import judging, packing, rules, storing
 from server.checkins.judging import Incoming, Masks, Views
 from server.checkins.record import Record
@@ -59,6 +58,7 @@ class Intake:
         self._settings = settings
         self._trust = trust
         self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._given_up: list[psycopg.AsyncConnection[Any]] = []
         self._views = Views(default_region=settings.district_code)
         self._states: dict[str, int] | None = None
         self._atlas = atlases.Atlas()
@@ -73,6 +73,7 @@ class Intake:
     async def close(self) -> None:
         """Finish what waits, then close the connection."""
         await self._writer.close()
+        self._bury()
         if self._connection is not None:
             await self._connection.close()
 
@@ -128,6 +129,7 @@ class Intake:
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
+            self._bury()
             milliseconds = int(STORE_WITHIN_S * 1000)
             self._connection = await psycopg.AsyncConnection.connect(
                 self._settings.database_url,
@@ -153,11 +155,16 @@ class Intake:
             raise problems.later(problems.DATABASE_UNSAFE, least_s=30) from fault
 
     def _abandon(self) -> None:
-        """Give up the connection without waiting for it: its server may be frozen."""
-        if self._connection is not None:
-            with contextlib.suppress(psycopg.Error):
-                self._connection.pgconn.finish()
-        self._connection = None
+        """Give up the connection without waiting for it: its server may be frozen. What waits on it fails at once."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            bounded.cut(connection.pgconn)
+            self._given_up.append(connection)
+
+    def _bury(self) -> None:
+        """Close what was given up, when nothing waits on it any more: between two groups."""
+        while self._given_up:
+            self._given_up.pop().pgconn.finish()
 
     async def _look_up(
         self, connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming], *, begin: bool = False

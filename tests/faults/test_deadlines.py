@@ -1,0 +1,193 @@
+"""Whatever the database does, every request is answered in time, and all is well again afterwards (M4, M3)."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from factories_checkins import make_cadre, make_world
+from faults.hammering import Ask, Hammer, Probe, checking_in, hammering, logging_in, probing, reading
+from faults.standing import Link, Served, Standing, linked, served, standing
+
+HOLD_S = float(os.environ.get("ZAICUN_PROVE_HOLD_S", "6"))
+CLIENTS = int(os.environ.get("ZAICUN_PROVE_CLIENTS", "200"))
+ROUNDS = int(os.environ.get("ZAICUN_PROVE_ROUNDS", "1"))
+ANSWERED_WITHIN_S = 4.0
+ALIVE_WITHIN_S = 0.1
+MOST_GROWTH_KIB = 50 * 1024
+LEAD_S = 1.5
+
+
+@dataclass
+class Stage:
+    """The service on a link to a database of its own, and who asks it."""
+
+    database: Standing
+    link: Link
+    served: Served
+    asks: list[Ask]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with standing() as database, linked(database.cluster) as link:
+        var = tmp_path_factory.mktemp("var")
+        with served(database.cluster, link.url(), var) as running:
+            yield Stage(database, link, running, crowd(running))
+
+
+def crowd(running: Served) -> list[Ask]:
+    """Return who asks: of ten five check in, two read their month, one their check-ins, one itself, one logs in."""
+    world = make_world(running.service)
+    cadres = [make_cadre(running.service, world) for _ in range(20)]
+    asks = []
+    for number in range(CLIENTS):
+        cadre, kind = cadres[number % len(cadres)], number % 10
+        if kind < 5:
+            asks.append(checking_in(cadre))
+        elif kind < 7:
+            asks.append(reading("month", "/v1/me/months/2026-11", cadre.token))
+        elif kind < 9:
+            asks.append(
+                reading(
+                    "list" if kind == 7 else "me", "/v1/check-ins" if kind == 7 else "/v1/me", cadre.token
+                )
+            )
+        else:
+            asks.append(logging_in(f"nobody-{number}"))
+    return asks
+
+
+def freeze(stage: Stage) -> Callable[[], None]:
+    stage.database.freeze()
+    return stage.database.thaw
+
+
+def cut(stage: Stage) -> Callable[[], None]:
+    stage.link.cut()
+    return stage.link.mend
+
+
+def slow(stage: Stage) -> Callable[[], None]:
+    stage.link.delay_s = 1.2
+
+    def quick() -> None:
+        stage.link.delay_s = 0.0
+
+    return quick
+
+
+def kill(stage: Stage) -> Callable[[], None]:
+    stage.database.kill()
+    return stage.database.start
+
+
+@dataclass
+class Run:
+    """A storm, with the instants that matter and what was measured."""
+
+    hammer: Hammer
+    alive: Probe
+    ready: Probe
+    begun: float
+    mended: float
+    ended: float
+    growth_kib: int
+
+
+def storm(stage: Stage, fault: Callable[[Stage], Callable[[], None]]) -> Run:
+    """Ask from everywhere; break the database in the middle, and mend it."""
+    port = stage.served.port
+    with (
+        probing(port, "/livez", 0.02) as alive,
+        probing(port, "/readyz", 0.1) as ready,
+        hammering(port, stage.asks) as hammer,
+    ):
+        time.sleep(LEAD_S)
+        before = peak = stage.served.rss_kib()
+        begun = time.monotonic()
+        mend = fault(stage)
+        while time.monotonic() < begun + HOLD_S:
+            time.sleep(0.25)
+            peak = max(peak, stage.served.rss_kib())
+        mend()
+        mended = time.monotonic()
+        stage.served.ready(20)
+        time.sleep(LEAD_S)
+        ended = time.monotonic()
+    return Run(hammer, alive, ready, begun, mended, ended, peak - before)
+
+
+def settled(stage: Stage, threads: int) -> None:
+    """Assert that nothing is left of the storm: no transaction, no connection too many, no thread."""
+    deadline = time.monotonic() + 8
+    while True:
+        sessions = stage.database.sessions()
+        open_ones = [s for s in sessions if "idle in transaction" in s[2] or s[2] == "active"]
+        own = [
+            s
+            for s in sessions
+            if s[0] in {"zaicun", "zaicun intake", "zaicun pulse"} and s[1] == "zaicun_app"
+        ]
+        few = len(own) <= stage.served.service.settings.pool_size + 2
+        if (not open_ones and few and stage.served.threads() <= threads) or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    assert not open_ones, open_ones
+    assert few, own
+    assert stage.served.threads() <= threads
+
+
+def kept(stage: Stage) -> set[tuple[object, object]]:
+    with psycopg.connect(stage.served.service.cloned.owner_url) as connection:
+        rows = connection.execute("SELECT person_id, id FROM checkins").fetchall()
+    assert len(rows) == len(set(rows))
+    return set(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [freeze, cut, slow, kill] * ROUNDS)
+def test_a_database_that_does_not_answer_keeps_nobody_waiting(
+    stage: Stage, fault: Callable[[Stage], Callable[[], None]]
+) -> None:
+    with hammering(stage.served.port, stage.asks):
+        time.sleep(LEAD_S)  # Every thread and connection that there will be is there now.
+    threads = stage.served.threads()
+    run = storm(stage, fault)
+    broken = run.hammer.during(run.begun + 0.05, run.mended)
+    report(fault.__name__, run, broken)
+    late = [one for one in run.hammer.seen if one.took_s > ANSWERED_WITHIN_S]
+    assert not late, late[:3]
+    refused = [one for one in broken if one.status not in {200, 201, 401, 429}]
+    assert {one.route for one in refused} >= {"check-in", "month", "list", "me"}
+    assert {one.status for one in refused} == {503}
+    assert all(one.retry_after.isdigit() for one in refused)
+    assert {one.code for one in refused} <= {"busy", "database-unavailable"}
+    assert run.alive.p99_s(run.begun, run.ended) <= ALIVE_WITHIN_S
+    if fault is not slow:
+        assert run.ready.first(503, run.begun) <= 5
+        assert run.ready.first(200, run.mended) <= 8
+    assert run.growth_kib <= MOST_GROWTH_KIB
+    healed = {one.route for one in run.hammer.during(run.mended, run.ended + 5) if one.status in {200, 201}}
+    assert healed >= {"check-in", "month", "list", "me"}
+    settled(stage, threads)
+    acked = {one.key for one in run.hammer.seen if one.status in {200, 201} and one.key}
+    tried = {one.key for one in run.hammer.seen if one.key}
+    rows = kept(stage)
+    assert acked <= rows  # Nothing that was acknowledged is lost.
+    assert acked
+    assert tried - acked  # The storm did refuse some; whether these are stored, only sending again tells.
+
+
+def report(name: str, run: Run, broken: list[object]) -> None:
+    """Say what was measured, for those who keep records (pytest -s)."""
+    took = sorted(one.took_s for one in run.hammer.during(run.begun, run.mended))
+    sys.stdout.write(
+        f"\n{name}: {len(run.hammer.seen)} requests, {len(broken)} while broken, slowest {took[-1]:.2f} s,"
+        f" /livez p99 {run.alive.p99_s(run.begun, run.ended) * 1000:.0f} ms,"
+        f" /readyz red after {run.ready.first(503, run.begun):.1f} s, green after {run.ready.first(200, run.mended):.1f} s,"
+        f" memory +{run.growth_kib / 1024:.1f} MiB\n"
+    )
