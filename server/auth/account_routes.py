@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from server import clock, pages, preconditions, problems
+from server import clock, pages, preconditions, problems, replies
 from server.access import Role, Who
 from server.auth import queries, service, shown, slips
 from server.auth.asked import unstored
@@ -44,18 +44,13 @@ def _replayed(model: type[Any]) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": "此前已以相同内容创建 / made before with the same content", "model": model}}
 
 
-def _mark_replay(response: Response, *, created: bool) -> None:
-    if not created:
-        response.status_code = 200
-        response.headers["Idempotent-Replay"] = "true"
-
-
 @router.post(
     "",
     operation_id="accounts-create",
     status_code=201,
     responses={
-        **_replayed(AccountOut),
+        200: {**_replayed(AccountOut)[200], **sent("ETag")},
+        201: sent("ETag", "Location"),
         **refusals(
             problems.FORBIDDEN,
             problems.GRANT_NOT_ALLOWED,
@@ -73,7 +68,12 @@ def create(given: AccountIn, who: Granter, db: Db, response: Response) -> Accoun
         account, created = service.create(session, who, **given.model_dump())
         grants = queries.grants_live(session, [account.id], clock.now())[account.id]
         answer = shown.account(account, grants)
-    _mark_replay(response, created=created)
+        replies.made(
+            response,
+            created=created,
+            address=f"{router.prefix}/{account.id}",
+            tag=preconditions.tag(account.revision),
+        )
     return answer
 
 
@@ -233,7 +233,7 @@ def grant(account_id: AccountId, given: GrantIn, who: Granter, db: Db, response:
     with db.write() as session:
         row, created = service.grant(session, who, account_id, **given.model_dump())
         answer = GrantOut.model_validate(row)
-    _mark_replay(response, created=created)
+    replies.made(response, created=created)
     return answer
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 
-from server import bodies, pages, preconditions, problems
+from server import bodies, pages, preconditions, problems, replies
 from server.access import Role, Who
 from server.documented import refusals, sent
 from server.gate import Anyone, Configured, Db, DistrictOfficer
@@ -52,7 +52,7 @@ def _shown(row: PolicyRow, who: Who) -> PolicyOut:
             "model": PolicyOut,
             **sent("ETag"),
         },
-        201: sent("ETag"),
+        201: sent("ETag", "Location"),
         **refusals(
             problems.FORBIDDEN,
             problems.NOT_FOUND,
@@ -71,10 +71,7 @@ def make_policy(given: PolicyIn, who: DistrictOfficer, db: Db, response: Respons
     with db.write() as session:
         row, created = service.make_policy(session, who, queries.login_of(session, who), given)
         shown = _shown(row, who)
-        response.headers["ETag"] = service.etag(row)
-    if not created:
-        response.status_code = 200
-        response.headers["Idempotent-Replay"] = "true"
+        replies.made(response, created=created, address=f"/v1/policies/{row.id}", tag=service.etag(row))
     return shown
 
 
@@ -284,10 +281,10 @@ def import_calendar(
         shown = CalendarImportOut(
             dry_run=dry_run, changed=list(outcome.changed), calendar=calendar_out(outcome.calendar)
         )
-    if not outcome.stored:
+    if dry_run:
         response.status_code = 200
-        if not dry_run:
-            response.headers["Idempotent-Replay"] = "true"
+    else:
+        replies.made(response, created=outcome.stored)
     return shown
 
 

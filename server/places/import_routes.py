@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from server import bodies, http, pages, preconditions, problems
+from server import bodies, http, pages, preconditions, problems, replies
 from server.access import Who
 from server.documented import refusals, sent
 from server.gate import Configured, Db, DistrictOfficer, requires
@@ -36,7 +36,7 @@ _NEW: dict[int | str, dict[str, Any]] = {
         "model": ImportOut,
         **sent("ETag"),
     },
-    201: sent("ETag"),
+    201: sent("ETag", "Location"),
     **refusals(
         problems.FORBIDDEN,
         problems.NOT_FOUND,
@@ -134,14 +134,14 @@ def import_ending(
 def _kept(db: Db, who: Who, draft: BoundaryImport, inspection: Inspection, response: Response) -> ImportOut:
     with db.write() as session:
         row, made = import_service.store(session, who, draft, inspection)
-    return _answer(row, response, made=made)
+    shown = _answer(row, response, made=made)
+    if made:
+        response.headers["Location"] = f"{router.prefix}/{row.id}"
+    return shown
 
 
 def _answer(row: BoundaryImport, response: Response, *, made: bool = True) -> ImportOut:
-    response.headers["ETag"] = import_service.etag(row)
-    if not made:
-        response.status_code = 200
-        response.headers["Idempotent-Replay"] = "true"
+    replies.made(response, created=made, tag=import_service.etag(row))
     return ImportOut.of(row)
 
 
@@ -208,9 +208,9 @@ def report(import_id: UUID, who: Importer, db: Db, request: Request) -> Response
     if wanted == "svg":
         return Response(found.svg, media_type=_SVG, headers={**headers, **_PICTURE_HEADERS})
     if wanted == "text":
-        return PlainTextResponse(
-            found.text_en if http.language(request) == "en" else found.text_zh, headers=headers
-        )
+        language = http.language(request)
+        text = found.text_en if language == "en" else found.text_zh
+        return PlainTextResponse(text, headers={**headers, "Content-Language": language})
     shown = [{"index": index, "codes": sorted(codes)} for index, codes in sorted(accepted.items())]
     return JSONResponse({**found.report, "accepted": shown}, headers=headers)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy import orm
 
-from server import bodies, pages, problems
+from server import bodies, pages, problems, replies
 from server.access import Who
 from server.documented import refusals
 from server.gate import Anyone, Db, DistrictOfficer, requires
@@ -113,9 +113,7 @@ def follow(code: Code, given: SuccessorIn, who: DistrictOfficer, db: Db, respons
     with db.write() as session:
         link, made = region_service.follow(session, who, code, given.to_code, given.from_day)
         shown = SuccessorOut.model_validate(link)
-    if not made:
-        response.status_code = 200
-        response.headers["Idempotent-Replay"] = "true"
+    replies.made(response, created=made)
     return shown
 
 

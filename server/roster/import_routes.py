@@ -58,5 +58,7 @@ def import_roster(
     told = report.out(outcome)
     status = 200 if dry_run else 201
     if "text/plain" in request.headers.get("accept", ""):
-        return PlainTextResponse(report.text(told, http.language(request)), status)
-    return Response(told.model_dump_json(), status, media_type="application/json")
+        language = http.language(request)
+        headers = {"Content-Language": language, "Vary": "Accept, Accept-Language"}
+        return PlainTextResponse(report.text(told, language), status, headers)
+    return Response(told.model_dump_json(), status, {"Vary": "Accept"}, "application/json")

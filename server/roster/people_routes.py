@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from server import pages, preconditions, problems
+from server import pages, preconditions, problems, replies
 from server.access import Role, Who
 from server.documented import refusals, sent
 from server.gate import Anyone, Db, DistrictOfficer, requires
@@ -32,13 +32,6 @@ Text = Annotated[
     str | None,
     Query(min_length=1, max_length=50, pattern=r"^[^\x00]*$", description="名称或编号 / name or number"),
 ]
-
-
-def replayed(response: Response, *, created: bool) -> None:
-    """Mark an answer as a resend's: 200 instead of 201 (ruling 11)."""
-    if not created:
-        response.status_code = 200
-        response.headers["Idempotent-Replay"] = "true"
 
 
 @router.get(
@@ -77,7 +70,7 @@ def enter_unit(given: UnitIn, who: DistrictOfficer, db: Db, response: Response) 
     with db.write() as session:
         row, created = service.enter_unit(session, who, given)
         answer = UnitOut.model_validate(row)
-    replayed(response, created=created)
+    replies.made(response, created=created)
     return answer
 
 
@@ -140,7 +133,7 @@ def people(
             "model": PersonDetailOut,
             **sent("ETag"),
         },
-        201: sent("ETag"),
+        201: sent("ETag", "Location"),
         **refusals(
             problems.FORBIDDEN, problems.STAFF_NUMBER_TAKEN, problems.ID_REUSED, problems.INVALID_REQUEST
         ),
@@ -151,8 +144,8 @@ def enter_person(given: PersonIn, who: DistrictOfficer, db: Db, response: Respon
     with db.write() as session:
         row, created = service.enter_person(session, who, given)
         answer = shown.person(session, who, row)
-    replayed(response, created=created)
-    response.headers["ETag"] = preconditions.tag(answer.version)
+    address, tag = f"/v1/people/{answer.id}", preconditions.tag(answer.version)
+    replies.made(response, created=created, address=address, tag=tag)
     return answer
 
 
@@ -212,7 +205,9 @@ def my_postings(who: Anyone, db: Db) -> list[PostingDetailOut]:
 
     An account without a person has none.
     """
-    with db.read() as session:  # Opened for everybody: it is here that a session that was ended is refused (M10).
+    with (
+        db.read() as session
+    ):  # Opened for everybody: it is here that a session that was ended is refused (M10).
         if who.person_id is None:
             return []
         return shown.posting_details(session, queries.own_postings(session, who.person_id))

@@ -4,14 +4,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from server import preconditions, problems
+from server import preconditions, problems, replies
 from server.documented import refusals, sent
 from server.gate import Db, DistrictOfficer
 from server.preconditions import IfMatch
 from server.problems import Problem
 from server.roster import queries, service, shown
 from server.roster.models import Posting
-from server.roster.people_routes import Reader, replayed
+from server.roster.people_routes import Reader
 from server.roster.schemas import CorrectionIn, EndIn, PlaceEndIn, PlaceIn, PostingDetailOut, PostingIn
 
 router = APIRouter(prefix="/v1/postings", tags=["roster"])
@@ -35,7 +35,7 @@ _WRITING = (
             "model": PostingDetailOut,
             **sent("ETag"),
         },
-        201: sent("ETag"),
+        201: sent("ETag", "Location"),
         **refusals(
             problems.FORBIDDEN,
             problems.NOT_FOUND,
@@ -53,8 +53,8 @@ def post(given: PostingIn, who: DistrictOfficer, db: Db, response: Response) -> 
     with db.write() as session:
         row, created = service.begin_posting(session, who, given)
         answer = shown.posting_details(session, [row])[0]
-    replayed(response, created=created)
-    response.headers["ETag"] = preconditions.tag(answer.version)
+    address, tag = f"{router.prefix}/{answer.id}", preconditions.tag(answer.version)
+    replies.made(response, created=created, address=address, tag=tag)
     return answer
 
 
@@ -162,7 +162,7 @@ def add_place(
         row = queries.access_posting(session, who, posting_id, write=True)
         _, created = service.add_place(session, who, row, given)
         answer = shown.posting_details(session, [row])[0]
-    replayed(response, created=created)
+    replies.made(response, created=created)
     return answer
 
 

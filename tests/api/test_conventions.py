@@ -1,5 +1,6 @@
 """What every answer has in common, whatever the operation: headers, methods, types, limits of address and header."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -241,3 +242,41 @@ def test_a_crash_is_a_problem_with_its_request_id(
     assert answer.headers["X-Request-Id"] == answer.json()["request_id"] == mine
     assert answer.headers["Cache-Control"] == "no-store"
     assert "106" not in answer.text
+
+
+# --- what was made
+
+
+def test_what_was_made_is_found_where_location_says(officer: httpx.Client) -> None:
+    person_id = str(uuid4())
+    given = {"id": person_id, "number": f"N{uuid4().hex[:8]}", "name": "李四"}
+    first, again = officer.post("/v1/people", json=given), officer.post("/v1/people", json=given)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.headers["Location"] == f"/v1/people/{person_id}"
+    assert again.headers["Idempotent-Replay"] == "true"
+    assert "Location" not in again.headers
+    assert "Idempotent-Replay" not in first.headers
+    found = officer.get(first.headers["Location"])
+    assert found.status_code == 200
+    assert found.headers["ETag"] == first.headers["ETag"] == again.headers["ETag"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/v1/roster-imports", "POST"),
+        ("/v1/region-imports", "POST"),
+        ("/v1/region-outlines/500116000000?filename=a", "PUT"),
+    ],
+)
+def test_a_file_is_the_body_itself(officer: httpx.Client, path: str, method: str) -> None:
+    form = officer.request(method, path, files={"file": ("a.csv", b"code,name\n")})
+    packed = officer.request(
+        method, path, content=gzip.compress(b"code,name\n"), headers={"Content-Encoding": "gzip"}
+    )
+    for answer in (form, packed):
+        assert code_of(answer) == (415, "unsupported-media-type")
+    named = officer.request(
+        method, path, content=b"x", headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
+    assert named.status_code != 415  # What curl says of any file.
