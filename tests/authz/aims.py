@@ -188,6 +188,12 @@ def boundary_circle(aim: Aim) -> Sent:
 
 
 @_aim
+def circle_again(aim: Aim) -> Sent:
+    sent = boundary_circle(Aim(aim.world, aim.team))
+    return Sent(body={**sent.body, "id": getattr(aim, "import")})
+
+
+@_aim
 def zone_ending(aim: Aim) -> Sent:
     return Sent(body={"id": _new(), "zones": [aim.zone], "valid_from": "2026-07-01"})
 
@@ -388,6 +394,16 @@ def roster_person(aim: Aim) -> Sent:
 @_aim
 def roster_village(aim: Aim) -> Sent:
     return Sent(content=_roster("NEW2", "新人", aim.spare))
+
+
+TOWN_NAMES = {"500116101": "白沙镇", "500116102": "朱杨镇", "500116109": "旧塘镇", "500117101": "钱塘镇"}
+
+
+@_aim
+def roster_named(aim: Aim) -> Sent:
+    heads = ("工号", "姓名", "镇", "村", "职务", "任职日期")
+    town = TOWN_NAMES.get(aim.town, "无此镇")
+    return Sent(content=_csv(heads, ("NEW3", "新人", town, "备用村", "工作队员", "2026-06-01")))
 
 
 def _csv(*rows: tuple[str, ...]) -> bytes:

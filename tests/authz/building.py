@@ -38,9 +38,9 @@ from geo.faults import Severity
 from geo.zones import ZoneKind, circle
 from server import audit, clock, ids, state
 from server.access import Role
-from server.auth import sessions, tokens
+from server.auth import codes, sessions, tokens
 from server.auth.doorkeeper import Doorkeeper
-from server.auth.models import Account, LoginSession
+from server.auth.models import Account, GrantRevocation, LoginSession
 from server.auth.passwords import Hasher
 from server.checkins.models import Attempt, CheckIn, CheckInPosition
 from server.db import Database
@@ -53,6 +53,7 @@ from server.roster.rules import EndReason
 from server.settings import Settings
 
 _NOWHERE = UUID("00000000-0000-7000-8000-00000000dead")
+_MAKER = "制定人丑"
 _LOOK = {"code": "look", "severity": Severity.NEEDS_HUMAN.value, "zh": "请看", "en": "look", "features": [1]}
 """A finding that a person must accept, at the second feature of every import; the first one can be published."""
 
@@ -69,6 +70,7 @@ class Builder:
         self.settings = settings
         self.numbers = count(31)
         self.units: dict[str, Unit] = {}
+        self.elsewhere = ""
 
     def build(self) -> World:
         """Build it all. The clock must stand at NOW."""
@@ -76,6 +78,8 @@ class Builder:
             self._ground(session)
             targets = {name: self._target(session, name, village) for name, village in VILLAGES.items()}
             targets["nowhere"] = self._nowhere(targets["team"])
+            targets["other_district"].secrets["elsewhere"] = [self.elsewhere]
+            targets["town"].secrets["maker"] = [_MAKER]
         callers = {kind: self._caller(kind, roles) for kind, roles in ROLES.items()}
         return World(callers, targets, self._refused())
 
@@ -138,16 +142,10 @@ class Builder:
         )
         self._post(session, target, person)
         self._fresh(session, target)
-        account = make_account(
-            session,
-            role=Role.CADRE,
-            region=OTHER_DISTRICT if relation == "void" else target.district,
-            person=person.id,
-            login=f"login-{relation.replace('_', '-')}",
-            valid_from=LONG_AGO,
-            assignment=f"任务{next(self.numbers)}",
-        )
+        account = self._cadre_account(session, target, person)
         self._account(session, target, account)
+        codes.make(session, None, account)
+        self._beside(session, target)
         self._boundary(session, target)
         self._check_in(session, target, person.id)
         draft = _policy(village, f"draft-{next(self.numbers)}", published=False)
@@ -156,6 +154,41 @@ class Builder:
         target.ids["policy"] = str(draft.id)
         target.secrets["policy"] = [draft.reason]
         return target
+
+    def _cadre_account(self, session: orm.Session, target: Target, person: Person) -> Account:
+        """Add the account of a posted person, with what is odd about it in this relation."""
+        relation, assignment = target.relation, f"任务{next(self.numbers)}壬"
+        account = make_account(
+            session,
+            role=None,
+            region=target.district,
+            person=person.id,
+            login=f"login-{relation.replace('_', '-')}",
+        )
+        home = OTHER_DISTRICT if relation == "void" else target.district  # Granted elsewhere: nobody's here.
+        grant = add_grant(
+            session, account, Role.CADRE, region=home, valid_from=LONG_AGO, assignment=assignment
+        )
+        if relation == "other_district":  # Without any grant that holds, as new accounts are.
+            session.add(GrantRevocation(grant_id=grant.id, revoked_at=NOW, revoked_by=None))
+        if relation == "own_unit":  # Once mightier than the district, no more.
+            above = add_grant(session, account, Role.ADMIN, valid_from=LONG_AGO)
+            session.add(GrantRevocation(grant_id=above.id, revoked_at=NOW, revoked_by=None))
+        target.ids["grant"] = str(grant.id)
+        target.secrets |= {"assignment": [assignment]}
+        return account
+
+    def _beside(self, session: orm.Session, target: Target) -> None:
+        """Add an account without a person; beside the ended posting, one that is mightier than a town's cadre."""
+        extra = make_account(session, role=Role.CADRE, region=target.town, valid_from=LONG_AGO)
+        if target.relation == "ended":
+            person = make_person(session, "癸", number="NM1X", unit=self.units["other"])
+            make_posting(session, person, HOME, date(2025, 1, 1))
+            extra = make_account(session, role=Role.TOWN, region=TOWN, person=person.id, valid_from=LONG_AGO)
+            add_grant(session, extra, Role.CADRE, region=TOWN, valid_from=LONG_AGO)
+        extra.display_name = f"户名{next(self.numbers)}子"
+        if target.relation not in {"void", "departed"}:
+            target.secrets["account"].append(extra.display_name)
 
     def _post(self, session: orm.Session, target: Target, person: Person) -> None:
         until, reason = {
@@ -167,6 +200,14 @@ class Builder:
             self._zone(session, target)
         place = make_place(session, posting, UUID(target.zone), date(2026, 1, 1))
         target.ids |= {"posting": str(posting.id), "place": str(place.id)}
+        if target.relation == "town":
+            self._once_elsewhere(session, person)
+
+    def _once_elsewhere(self, session: orm.Session, person: Person) -> None:
+        """Let the person of the same town have been posted in the other district, which is not for this one to see."""
+        village, ended = VILLAGES["other_district"], EndReason.TERM_OVER
+        once = make_posting(session, person, village, date(2024, 1, 1), date(2024, 12, 31), end_reason=ended)
+        self.elsewhere = str(once.id)
 
     def _zone(self, session: orm.Session, target: Target) -> None:
         mark = next(self.numbers)
@@ -198,7 +239,7 @@ class Builder:
             "account": str(account.id),
             "login": account.login,
             "session": str(opened.session_id),
-            "grant": str(grant.id) if grant else str(ids.new_id()),
+            "grant": target.grant or (str(grant.id) if grant else str(ids.new_id())),
         }
         target.secrets |= {
             "account": [account.display_name],
@@ -323,7 +364,10 @@ class Builder:
         made = {}
         for name in ("ended", "disabled", "regranted", "aged"):
             with self.database.write() as session:
-                account = make_account(session, role=Role.DISTRICT, region=DISTRICT, valid_from=LONG_AGO)
+                person = make_person(session, "寅", number=f"NT-{name}", unit=self.units["other"])
+                account = make_account(session, role=None, region=DISTRICT, person=person.id)
+                for role in Role:
+                    self._grant(session, account, role, "all of them")
             with self.database.write() as session:
                 stored = session.get_one(Account, account.id)
                 if name == "aged":
@@ -362,7 +406,7 @@ def _policy(region: str, code: str = "two-thirds", *, published: bool) -> Policy
         document={"code": code, "basis": "calendar", "duty_counts_in_village": True},
         reason="" if published else f"理由{code}",
         created_at=LONG_AGO,
-        created_by="somebody-else",
+        created_by=_MAKER if published else "somebody-else",
         published_at=LONG_AGO if published else None,
         published_by="another" if published else None,
     )

@@ -29,7 +29,7 @@ class Way:
     allowed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     available: Sequence[str] = ()
     refused: str = ""
-    but: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    but: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     shows: str = ""
     filters: Mapping[str, str] = field(default_factory=dict)
     writes: Sequence[str] = ()
@@ -74,15 +74,22 @@ class Table:
             return "404 not-found" if relation == "nowhere" and not way.everywhere else ""
         if not self.open_to(way, caller):
             return FORBIDDEN
-        for role in self.callers[caller]:
-            if relation in way.but.get(role, {}):
-                return way.but[role][relation]
+        if said := self._but(way, caller, relation):
+            return said
         reached = relation in self.reach(way.allowed, caller, team_too=way.team_too)
         return "" if reached else way.refused
 
     def excepted(self, way: Way, caller: str, relation: str) -> bool:
         """Tell whether the cell's refusal may say more than that there is no such thing."""
-        return bool(way.existence) or any(relation in way.but.get(role, {}) for role in self.callers[caller])
+        return bool(way.existence or self._but(way, caller, relation))
+
+    def _but(self, way: Way, caller: str, relation: str) -> str:
+        """Return the answer of its own that a relation has; "" when it has none."""
+        for role in self.callers[caller]:
+            for answer, relations in way.but.get(role, {}).items():
+                if relation in relations:
+                    return answer
+        return ""
 
     def may_see(self, secret: str, caller: str) -> set[str]:
         """Return whose secrets of a sort the caller may be shown, at most."""
@@ -111,6 +118,7 @@ def _way(operation: str, told: dict[str, Any]) -> Way:
     given = {**told}
     for name in ("allowed", "reach"):
         given[name] = _lists(told.get(name, {}))
+    given["but"] = {role: _lists(answers) for role, answers in told.get("but", {}).items()}
     way = Way(operation, **given)
     if way.kind not in KINDS:
         raise ValueError(f"authz.yaml: {operation}: unknown kind {way.kind}")
