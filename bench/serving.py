@@ -55,7 +55,7 @@ def started(place: Place, design: str, *, workers: int = 1) -> Iterator[Running]
     command = [str(Path(sys.executable).parent / "zaicun"), "serve", "--port", str(port)]
     command += ["--workers", str(workers)]
     if design != "zaicun":
-        command = [sys.executable, "-m", "uvicorn", f"bench.baselines:{design}", "--factory"]
+        command = [sys.executable, "-m", "uvicorn", f"bench.baselines:{design}_app", "--factory"]
         command += ["--port", str(port), "--workers", str(workers), "--log-level", "warning"]
     place.var.mkdir(parents=True, exist_ok=True)
     log = place.var / f"{design}.log"

@@ -24,6 +24,7 @@ from typing import Any, cast
 import uvloop
 
 DRAIN_S = 6.0
+INFINITE = float("inf")
 _LENGTH = struct.Struct("<I")
 
 
@@ -53,8 +54,7 @@ class Load:
         self.requests = requests
         self.next = 0
         self.rate: float | None = spec.get("rate")
-        self.begin = time.perf_counter() + spec["warm_s"]
-        self.end = self.begin + spec["measured_s"]
+        self.begin = self.end = INFINITE  # Set when every connection is open.
         self.latencies = array("d")
         self.statuses: Counter[str] = Counter()
         self.unasked = 0
@@ -62,6 +62,8 @@ class Load:
         self.idle: list[Phone] = []
         self.due: deque[float] = deque()
         self.phones: list[Phone] = []
+        self.port: int = spec["port"]
+        self.opening: set[asyncio.Future[None]] = set()
 
     def answered(self, phone: "Phone", status: str, due: float) -> None:
         """Count an answer and give the phone its next request, if one is due."""
@@ -73,8 +75,36 @@ class Load:
         if self.rate is None:
             if now < self.end:
                 self.ask(phone, now)
+            else:
+                self.idle.append(phone)
         elif self.due:
             self.ask(phone, self.due.popleft())
+        else:
+            self.idle.append(phone)
+
+    def lost(self, phone: "Phone") -> None:
+        """Open another connection; idle ones are ended by the server after some seconds, which breaks nothing."""
+        self.phones.remove(phone)
+        if phone.waiting:
+            self.broken += 1
+        else:
+            self.idle.remove(phone)
+        if time.perf_counter() < self.end:
+            self.opening.add(opening := asyncio.ensure_future(self.open()))
+            opening.add_done_callback(self.opening.discard)
+
+    async def open(self) -> None:
+        """Open a connection and let it send."""
+        try:
+            _, phone = await asyncio.get_running_loop().create_connection(
+                lambda: Phone(self), "127.0.0.1", self.port
+            )
+        except OSError:
+            self.broken += 1
+            return
+        self.phones.append(phone)
+        if self.rate is None and self.end < INFINITE:
+            self.ask(phone, time.perf_counter())
         else:
             self.idle.append(phone)
 
@@ -82,6 +112,7 @@ class Load:
         """Send the next prepared request."""
         if self.next >= len(self.requests):
             self.unasked += 1
+            self.idle.append(phone)
             return
         phone.ask(self.requests[self.next], due)
         self.next += 1
@@ -89,11 +120,11 @@ class Load:
     async def run(self) -> None:
         """Ask until the window is over; in the open loop on time."""
         if self.rate is None:
-            for phone in self.phones:
+            free, self.idle = self.idle, []
+            for phone in free:
                 self.ask(phone, time.perf_counter())
             await asyncio.sleep(max(0.0, self.end - time.perf_counter()))
             return
-        self.idle = list(self.phones)
         chance = random.Random(7)
         due = time.perf_counter()
         while due < self.end:
@@ -124,9 +155,8 @@ class Phone(asyncio.Protocol):
         )  # uvloop's classes stand apart from asyncio's.
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature.
-        """Count a connection that ended while an answer was due."""
-        if self.waiting:
-            self.load.broken += 1
+        """Have another one take the place of a connection that ended."""
+        self.load.lost(self)
 
     def ask(self, request: bytes, due: float) -> None:
         """Send one request."""
@@ -164,10 +194,9 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 async def _drive(spec: dict[str, Any]) -> dict[str, Any]:
     requests = _read_requests(Path(spec["requests"]))
     loop = asyncio.get_running_loop()
-    load = Load({**spec, "warm_s": 1e9}, requests)
+    load = Load(spec, requests)
     for _ in range(spec["connections"]):
-        _, phone = await loop.create_connection(lambda: Phone(load), "127.0.0.1", spec["port"])
-        load.phones.append(phone)
+        await load.open()
     load.begin = time.perf_counter() + spec["warm_s"]
     load.end = load.begin + spec["measured_s"]
     used = [0.0, 0.0]
