@@ -22,6 +22,7 @@ COMMANDS = {
     "regions": "server.places.commands:regions",
     "restore": "server.backup.commands:restore",
     "roster": "server.roster.commands:roster",
+    "sandbox": "server.demo.sandbox_commands:sandbox",
     "scheduler": "server.scheduler:scheduler",
     "serve": "server.serving:serve",
 }

@@ -17,7 +17,7 @@ import psycopg
 import psycopg.errors
 from zaicun_phone import Phone
 
-from server import clock, migrate
+from server import clock, migrate, runtime
 from server.access import Role
 from server.auth import service as auth
 from server.cluster import APP_ROLE, OWNER_ROLE, Cluster
@@ -30,7 +30,7 @@ from server.settings import Settings
 BEIJING = ZoneInfo("Asia/Shanghai")
 READY, DATABASE = "zaicun_demo_ready", "zaicun_demo"
 NAMED = ("500116101", "500116115")  # Two towns whose officers get an account.
-EDITION = 1
+EDITION = 2
 """Raise it when the set-up changes, so that what an earlier version prepared is made anew."""
 HANDS = 16
 
@@ -62,6 +62,7 @@ def prepare(
         owner = running.dsn(OWNER_ROLE, READY)
         migrate.upgrade(owner, APP_ROLE)
         given = replace(settings, database_url=running.dsn(APP_ROLE, READY), owner_database_url=owner)
+        runtime.mark(given)
         with raised(given) as stage:
             stage.set(morning_before(month))
             clock.use(
