@@ -38,6 +38,7 @@ from server.checkins.writer import ANSWER_WITHIN_S
 from server.month.reasons import SENTENCES as DAY_SENTENCES
 from server.month.rules import ResultKind, Tier
 from server.places.zone_routes import FINEST_M
+from server.settings import Settings
 
 GUIDE = (ROOT / "mobile_api_docs" / "guide.md").read_text("utf-8")
 PASSWORD = "江边的老黄葛树1987"
@@ -277,6 +278,13 @@ LIMITS = {
     "body of a check-in": f"{checkin_routes.BODY_LIMIT} bytes",
     "any other JSON body": f"{envelope.LARGEST_BODY} bytes",
     "items on a page": f"{pages.LARGEST}",
+    "address, path and query": f"{envelope.LONGEST_URL} bytes",
+    "header fields": f"{envelope.MOST_HEADERS}",
+    "header fields together": f"{envelope.LARGEST_HEADERS} bytes",
+    "reading": f"{Settings().quota_read} a minute",
+    "writing": f"{Settings().quota_write} a minute",
+    "heavy work": f"{Settings().quota_heavy} a minute",
+    "a preflight is remembered": f"{envelope.PREFLIGHT_LASTS_S} seconds",
     "note": "500 characters",
     "access token": f"{rules.ACCESS_LIFE.seconds // 60} minutes",
     "refresh token, unused": f"{rules.REFRESH_IDLE.days} days",
