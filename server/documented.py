@@ -236,7 +236,7 @@ def _complete(document: dict[str, Any], open_to_all: Collection[str]) -> None:
 
 _SANDBOX = {
     "description": "只在演练环境出现：数据均为虚构 / only a sandbox sends it: nothing here is real",
-    "const": True,
+    "type": "boolean",
 }
 
 

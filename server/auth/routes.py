@@ -13,8 +13,8 @@ from server.auth.schemas import (
     ActivateIn,
     LoginIn,
     MeOut,
+    OwnPersonOut,
     PasswordIn,
-    PersonOut,
     RefreshIn,
     SecurityEventOut,
     SessionOut,
@@ -170,7 +170,7 @@ def me(who: Anyone, db: Db) -> MeOut:
         grants = queries.grants_live(session, [account.id], clock.now())[account.id]
         person = queries.person(session, account.person_id)
     return MeOut(
-        account=shown.account(account, grants), person=PersonOut.model_validate(person) if person else None
+        account=shown.account(account, grants), person=OwnPersonOut.model_validate(person) if person else None
     )
 
 

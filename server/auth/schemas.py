@@ -297,7 +297,7 @@ class ForPeopleOut(Out):
 
 
 # --- oneself
-class PersonOut(Out):
+class OwnPersonOut(Out):
     """The person of an account."""
 
     id: UUID
@@ -310,7 +310,7 @@ class MeOut(Out):
     """The own account."""
 
     account: AccountOut
-    person: PersonOut | None
+    person: OwnPersonOut | None
 
 
 class SecurityEventOut(Out):

@@ -251,7 +251,10 @@ def calendar_out(calendar: service.YearCalendar) -> CalendarOut:
         ),
     },
     openapi_extra={
-        "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}
+        "requestBody": {
+            "required": True,
+            "content": {"text/csv": {"schema": {"type": "string", "format": "binary"}}},
+        }
     },
 )
 def import_calendar(

@@ -134,7 +134,10 @@ def unfollow(code: Code, who: DistrictOfficer, db: Db) -> None:
     operation_id="places-import-regions",
     responses=refusals(problems.FORBIDDEN, problems.REGION_ROWS_FAULTY, problems.BODY_TOO_LARGE),
     openapi_extra={
-        "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}
+        "requestBody": {
+            "required": True,
+            "content": {"text/csv": {"schema": {"type": "string", "format": "binary"}}},
+        }
     },
 )
 def import_regions(

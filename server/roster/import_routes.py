@@ -10,7 +10,7 @@ from server.documented import refusals
 from server.gate import Db, DistrictOfficer
 from server.roster import importing, known, report
 from server.roster.limits import LARGEST_FILE
-from server.roster.schemas import ImportOut
+from server.roster.schemas import RosterImportOut
 
 router = APIRouter(prefix="/v1", tags=["roster"])
 BODY_LIMITS = {"/v1/roster-imports": LARGEST_FILE}
@@ -22,9 +22,9 @@ _BODY = {"schema": {"type": "string", "format": "binary"}}
     "/roster-imports",
     operation_id="roster-import",
     status_code=201,
-    response_model=ImportOut,
+    response_model=RosterImportOut,
     responses={
-        200: {"description": "试运行 / a dry run", "model": ImportOut, "content": {"text/plain": {}}},
+        200: {"description": "试运行 / a dry run", "model": RosterImportOut, "content": {"text/plain": {}}},
         201: {"description": "已导入 / imported", "content": {"text/plain": {}}},
         **refusals(
             problems.FORBIDDEN,

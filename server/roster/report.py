@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from server.roster.importing import Outcome
-from server.roster.schemas import FaultOut, ImportOut, NoteOut, RowOut
+from server.roster.schemas import FaultOut, NoteOut, RosterImportOut, RowOut
 
 MOST_ROWS = 2_000
 MOST_FAULTS = 500
@@ -15,12 +15,12 @@ _STATUS = {
 }
 
 
-def out(outcome: Outcome) -> ImportOut:
+def out(outcome: Outcome) -> RosterImportOut:
     """Return the report as data; rows that change nothing are counted only."""
     table = outcome.reading.table
     telling = [row for row in outcome.plan.rows if row.status in {"new", "changed"}]
     faults = outcome.faults
-    return ImportOut(
+    return RosterImportOut(
         import_id=outcome.import_id,
         dry_run=outcome.dry_run,
         applied=outcome.import_id is not None,
@@ -41,12 +41,12 @@ def out(outcome: Outcome) -> ImportOut:
     )
 
 
-def text(report: ImportOut, language: str = "zh") -> str:
+def text(report: RosterImportOut, language: str = "zh") -> str:
     """Return the report as text, in `language` zh or en."""
     return "\n".join(_chinese(report) if language == "zh" else _english(report)) + "\n"
 
 
-def _chinese(report: ImportOut) -> Iterator[str]:
+def _chinese(report: RosterImportOut) -> Iterator[str]:
     kind = "试运行（未写入）" if report.dry_run else "已导入"
     yield f"花名册导入：{kind}"
     place = f"工作表“{report.sheet}”，" if report.sheet else ""
@@ -70,7 +70,7 @@ def _chinese(report: ImportOut) -> Iterator[str]:
         yield f"另有 {report.rows_left_out} 行、{report.faults_left_out} 处错误未列出"
 
 
-def _english(report: ImportOut) -> Iterator[str]:
+def _english(report: RosterImportOut) -> Iterator[str]:
     kind = "dry run, nothing written" if report.dry_run else "imported"
     yield f"Roster import: {kind}"
     place = f"sheet {report.sheet!r}, " if report.sheet else ""

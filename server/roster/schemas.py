@@ -278,7 +278,7 @@ class FaultOut(Out):
     line: int | None
 
 
-class ImportOut(Out):
+class RosterImportOut(Out):
     """The report of a roster import (花名册导入报告)."""
 
     import_id: UUID | None = Field(description="试运行或有错误时为空 / null for a dry run and with faults")

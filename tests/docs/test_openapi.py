@@ -29,6 +29,11 @@ def test_operation_ids_are_unique_and_written_alike() -> None:
     assert [name for name in counted if not re.fullmatch(r"[a-z]+(-[a-z]+)+", name)] == []
 
 
+def test_schemas_have_names_of_their_own() -> None:
+    # Two models of one name would be told apart by the modules they stand in, which are nobody's business.
+    assert [name for name in contract.document()["components"]["schemas"] if "__" in name] == []
+
+
 @pytest.mark.parametrize(("_method", "_path", "operation"), EVERY)
 def test_an_operation_is_described_in_both_languages(
     _method: str, _path: str, operation: dict[str, Any]
