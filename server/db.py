@@ -313,12 +313,17 @@ def _kind_of(error: Exception) -> Kind:
     )
 
 
-def insert_once(session: orm.Session, row: Row, *, same: Iterable[str]) -> tuple[Row, bool]:
+def insert_once(
+    session: orm.Session, row: Row, *, same: Iterable[str], own: Iterable[str] = ()
+) -> tuple[Row, bool]:
     """Insert a row under the id its maker chose, once.
 
     Returns the stored row and whether this call stored it. The same id with the same content is a harmless resend;
     with other content (any attribute of `same` differs) it is the problem ``id-reused`` (ruling 11). Two at once are
     safe: the loser waits for the winner's commit and reads its row.
+
+    `own` are the attributes that say whose the row is. Where one of them differs, the row is somebody else's: the
+    problem then names no field, or guessing at a phone number would be answered with yes or no (security.md M8).
     """
     kind = type(row)
     values = {
@@ -328,6 +333,8 @@ def insert_once(session: orm.Session, row: Row, *, same: Iterable[str]) -> tuple
     created = session.execute(statement.returning(kind.__table__.c.id)).scalar_one_or_none() is not None
     stored = session.execute(sa.select(kind).where(kind.__table__.c.id == values["id"])).scalar_one()
     if not created:
+        if any(getattr(stored, name) != getattr(row, name) for name in own):
+            raise Problem(problems.ID_REUSED)
         differing = sorted(name for name in same if getattr(stored, name) != getattr(row, name))
         if differing:
             raise Problem(

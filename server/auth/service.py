@@ -43,7 +43,8 @@ def create(
     account, created = db.insert_once(
         session,
         wanted,
-        same=("login", "display_name", "person_id", "region", "created_by"),
+        same=("login", "display_name", "person_id", "region"),
+        own=("created_by",),
     )
     if created:
         audit.record(session, who, "account:create", ("account", account.id), login=login, region=region)
@@ -127,8 +128,8 @@ def grant(
         granted_at=now,
         granted_by=who.account_id,
     )
-    same = ("account_id", "role", "region", "unit_id", "valid_from", "valid_until", "assignment")
-    stored, created = db.insert_once(session, row, same=same)
+    same = ("role", "region", "unit_id", "valid_from", "valid_until", "assignment")
+    stored, created = db.insert_once(session, row, same=same, own=("account_id",))
     if created:
         _authorization_changed(session, account)
         audit.record(

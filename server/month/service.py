@@ -29,7 +29,8 @@ from server.problems import FieldFault, Problem
 OFFERED_MODES = (Mode.DAILY_TAP, Mode.SPOT_CHECKS_ONLY)
 """The modes whose facts this version can set (ruling 7). A policy in another one would find everybody absent."""
 
-_SAME = ("region_prefix", "valid_from", "document", "reason", "created_by")
+_SAME = ("region_prefix", "valid_from", "document", "reason")
+_OWN = ("created_by",)
 _MOST_FAULTS = 100
 
 
@@ -57,7 +58,7 @@ def make_policy(session: orm.Session, who: Who | None, by: str, given: PolicyIn)
         created_at=clock.now(),
         created_by=by,
     )
-    stored, created = db.insert_once(session, row, same=_SAME)
+    stored, created = db.insert_once(session, row, same=_SAME, own=_OWN)
     if created:
         audit.record(session, who, "policy:make", ("policy", stored.id), by=by, region=stored.region_prefix)
     return stored, created

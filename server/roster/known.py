@@ -88,7 +88,7 @@ def known(session: orm.Session, lines: Sequence[Line], reach: Sequence[str] | No
         for row in session.scalars(sa.select(RosterRow).where(_any_of(RosterRow.person_id, ids, sa.Uuid())))
     }
     units = dict(session.execute(sa.select(Unit.name, Unit.id)).all())
-    return Known(people, _zeros_lost(session, numbers, people), postings, said, units)
+    return Known(people, _zeros_lost(session, numbers, people, reach), postings, said, units)
 
 
 def _people(
@@ -108,14 +108,18 @@ def _people(
 
 
 def _zeros_lost(
-    session: orm.Session, numbers: Sequence[str], people: dict[str, KnownPerson]
+    session: orm.Session, numbers: Sequence[str], people: dict[str, KnownPerson], reach: Sequence[str] | None
 ) -> dict[str, str]:
-    """Return, for numbers that nobody has, the one that differs by leading zeros alone."""
+    """Return, for numbers that nobody has, the one in reach that differs by leading zeros alone."""
     unseen = [number for number in numbers if number not in people and number.isdigit() and number[0] != "0"]
     if not unseen:
         return {}
     stripped = sa.func.ltrim(Person.number, "0")
     query = sa.select(stripped, Person.number).where(_any_of(stripped, unseen, sa.Text))
+    if reach is not None:
+        query = query.where(
+            people_in_reach(reach)
+        )  # Another district's staff numbers are not for this one to learn.
     return dict(session.execute(query).all())
 
 

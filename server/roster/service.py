@@ -50,7 +50,8 @@ def enter_person(session: orm.Session, who: Who, given: PersonIn) -> tuple[Perso
         kept_by=_keeper(who, given.region),
         version=1,
     )
-    stored, created = db.insert_once(session, row, same=("number", "name", "phone", "unit_id", "kept_by"))
+    same = ("number", "name", "phone", "unit_id")
+    stored, created = db.insert_once(session, row, same=same, own=("kept_by",))
     if created:
         audit.record(session, who, "person:enter", ("person", stored.id))
     return stored, created
@@ -275,7 +276,8 @@ def add_place(session: orm.Session, who: Who, posting: Posting, given: PlaceIn) 
         from_day=given.from_day,
         until_day=given.until_day,
     )
-    stored, created = db.insert_once(session, row, same=("posting_id", "zone_id", "from_day", "until_day"))
+    same = ("zone_id", "from_day", "until_day")
+    stored, created = db.insert_once(session, row, same=same, own=("posting_id",))
     if created:
         audit.record(session, who, "posting:add-place", ("posting", posting.id), zone=str(zone.id))
         hooks.tell(session, posting.person_id, (given.from_day, given.until_day))

@@ -1,0 +1,126 @@
+"""Single fields: which of them an answer may carry for whom, and that none that is read can be set (security.md M9)."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from authz.aims import AIMS, Absent, Aim, Sent
+from authz.bench import Bench
+from authz.table import FOLDER, Table, Way, load
+from authz.walk import Walk
+
+WRITES = sorted(
+    way.name
+    for ways in load().ways.values()
+    for way in ways
+    if way.kind == "one"
+    and way.aim
+    and way.writes
+    and any({*some} - {"nowhere"} for some in way.allowed.values())
+)
+
+
+@pytest.mark.slow
+def test_answers_carry_the_fields_that_are_declared_and_no_others(walk: Walk, table: Table) -> None:
+    """Runs after the matrix in the same session, or walks it itself, and holds what was carried against fields.yaml."""
+    declared: dict[str, dict[str, list[str]]] = yaml.safe_load(
+        (FOLDER / "fields.yaml").read_text(encoding="utf-8")
+    )
+    for operation in table.ways:
+        if operation not in walk.seen_fields:
+            walk.operation(operation)
+    undeclared = [
+        f"{operation}: {name} for {kind}"
+        for operation, fields in walk.seen_fields.items()
+        for name, kinds in fields.items()
+        for kind in sorted(kinds - _open_to(declared, operation, name, table))
+    ]
+    assert undeclared == []
+
+
+def _open_to(declared: dict[str, dict[str, list[str]]], operation: str, name: str, table: Table) -> set[str]:
+    """Return the kinds of accounts for which a field is declared: those that hold one of its roles."""
+    roles = declared.get(operation, {}).get(name, [])
+    return {kind for kind, held in table.callers.items() if "anyone" in roles or set(held) & set(roles)}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_no_field_that_is_read_can_be_set(bench: Bench, walk: Walk, table: Table, name: str) -> None:
+    """Every member of the answer that the request does not know is sent back changed: 422, and no row differs.
+
+    Check-ins ignore what they do not know (ruling 11): there the stored row must not carry it.
+    """
+    way = next(way for ways in table.ways.values() for way in ways if way.name == name)
+    caller, relation = next(
+        (caller, relation)
+        for caller in bench.world.callers.values()
+        for relation in reversed(way.relations)
+        if table.expected(way, caller.kind, relation) == "" and relation != "nowhere"
+    )
+    target = bench.world.target(caller, relation)
+    sent = AIMS[way.aim](Aim(bench.world, target))
+    if sent.body is None:
+        pytest.skip("the body is a file")
+    answer = walk.ask(way, caller, target)
+    assert answer.status < 300, answer.text
+    known = answer.json if isinstance(answer.json, dict) else {}
+    foreign = {**_EVERYWHERE, **{key: _other(value) for key, value in known.items()}}
+    for field in sorted(set(foreign) - _inputs(bench, walk, way)):
+        tried = _again(
+            bench, walk, way, sent, {field: foreign[field]}, caller.token, Aim(bench.world, target)
+        )
+        if way.commits:
+            assert tried.status < 500, (field, tried.text)
+            continue
+        assert tried.code == "422 invalid-request", (field, tried.code)
+        assert not tried.wrote or bench.rows() == bench.baseline, field
+
+
+_EVERYWHERE: dict[str, Any] = {
+    "created_at": "2020-01-01T00:00:00Z", "created_by": "me", "version": 99, "revision": 99, "verdict": "inside",
+    "standing": "counted", "counted": True, "role_of": "administrator", "password_hash": "x", "kept_by": "",
+    "published_at": "2020-01-01T00:00:00Z", "state": "published", "account_id": "x",
+}  # fmt: skip
+"""Members that no request has, beside those that answers carry."""
+
+
+def _other(value: Any) -> Any:
+    """Return a value of the same sort that differs."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    if isinstance(value, str):
+        return value + "x"
+    return {"changed": json.dumps(value, default=str)[:50]}
+
+
+def _inputs(bench: Bench, walk: Walk, way: Way) -> set[str]:
+    """Return the members that the operation's body has by its own document."""
+    method, path = walk.routes[way.operation]
+    schema = bench.openapi["paths"][path][method.lower()]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]
+    named = (
+        bench.openapi["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        if "$ref" in schema
+        else schema
+    )
+    return set(named.get("properties", {}))
+
+
+def _again(bench: Bench, walk: Walk, way: Way, sent: Sent, more: dict[str, Any], token: str, aim: Aim) -> Any:
+    method, template = walk.routes[way.operation]
+    parts = template.split("/")
+    for place, part in enumerate(parts):
+        if part.startswith("{"):
+            name = part.strip("{}")
+            try:
+                parts[place] = sent.path.get(name) or getattr(aim, name.removesuffix("_id"))
+            except Absent:
+                pytest.skip(f"no {name}")
+    return bench.send(
+        method, "/".join(parts), token, json={**sent.body, **more}, params=sent.query, headers=sent.headers
+    )
