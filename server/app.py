@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from server import documented, draining, http, observed, papers, sandbox, timekeeping, wiring
+from server import documented, draining, http, observed, papers, sandbox, sharing, timekeeping, wiring
 from server import settings as settings_module
 from server.admission import Admission
 from server.auth import account_routes as accounts
@@ -44,6 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             statement_timeout_s=given.statement_timeout_s,
             pulse=app.state.pulse,
         )
+        sharing.arrange(given.pool_size + given.argon2_parallel)
         app.state.intake = Intake(given, trust=app.state.pulse.require_durable)
         app.state.intake.start()
         gc.freeze()  # What was imported stays; the collector need not walk through it again and again.
