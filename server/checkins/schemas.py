@@ -45,7 +45,8 @@ def _salt(text: str) -> str:
     return text
 
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+"""A JSON number. "106.2" and true are none: what is nearly a position must not become one (edge 38)."""
 Short = Annotated[str, StringConstraints(strip_whitespace=True, max_length=80), AfterValidator(_no_nul)]
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_no_nul)]
 Reason = Annotated[
@@ -72,7 +73,7 @@ class PositionIn(BaseModel):
     altitude_m: Annotated[Number, Field(ge=-20_000, le=100_000)] | None = None
     speed_mps: Annotated[Number, Field(ge=-1_000, le=100_000)] | None = None
     provider: Short | None = Field(None, examples=["gps"])
-    mocked: bool | None = Field(None, description="系统是否标记为模拟位置 / the platform's mock flag")
+    mocked: Annotated[bool, Field(strict=True)] | None = Field(None, description="系统是否标记为模拟位置 / the platform's mock flag")
 
     @model_validator(mode="after")
     def _possible(self) -> "PositionIn":

@@ -241,7 +241,7 @@ def test_gcj02_is_converted_once_and_kept_as_it_came(service: Service, cadre: Ca
         ({"lat": 91.0}, "out-of-range"),
         ({"lon": 181.0}, "out-of-range"),
         ({"lon": 28.9, "lat": 106.2}, "axes-swapped"),
-        ({"lon": "106,2"}, "float-parsing"),
+        ({"lon": "106,2"}, "float-type"),
         ({"datum": "wgs72"}, "enum"),
         ({"datum": None}, "enum"),
     ],
