@@ -30,6 +30,14 @@ from server.preconditions import IfMatch
 router = APIRouter(prefix="/v1/boundary-imports", tags=["places"])
 BODY_LIMITS = {"/v1/boundary-imports": bodies.LARGEST_FILE}
 Importer = Annotated[Who, Depends(requires(*import_queries.IMPORTERS))]
+_REFUSED = (
+    problems.FORBIDDEN,
+    problems.NOT_FOUND,
+    problems.ID_REUSED,
+    problems.INVALID_REQUEST,
+    problems.BODY_TOO_LARGE,
+    problems.BUSY,
+)
 _NEW: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "同一编号、同一内容的重发 / a resend of the same content",
@@ -37,15 +45,7 @@ _NEW: dict[int | str, dict[str, Any]] = {
         **sent("ETag"),
     },
     201: sent("ETag", "Location"),
-    **refusals(
-        problems.FORBIDDEN,
-        problems.NOT_FOUND,
-        problems.ID_REUSED,
-        problems.INVALID_REQUEST,
-        problems.BODY_TOO_LARGE,
-        problems.FILE_UNREADABLE,
-        problems.BUSY,
-    ),
+    **refusals(*_REFUSED),
 }
 _DECIDING = (
     problems.FORBIDDEN,
@@ -66,7 +66,7 @@ _PICTURE_HEADERS = {
     "",
     operation_id="places-import-boundaries",
     status_code=201,
-    responses=_NEW,
+    responses={**_NEW, **refusals(*_REFUSED, problems.FILE_UNREADABLE)},
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, Service
 from docs import contract
 
-from server import documents, problems
+from server import documents, exemplary, problems
 from server.app import API_VERSION
 
 HAN = re.compile(r"[一-鿿]")
@@ -120,3 +120,28 @@ def test_every_problem_is_in_the_table() -> None:
     text = (ROOT / "mobile_api_docs" / "problems.md").read_text("utf-8")
     for kind in problems.registry().values():
         assert f"| `{kind.code}` | {kind.status} | {kind.zh} | {kind.en} |" in text, "run zaicun openapi"
+
+
+@pytest.mark.parametrize(("_method", "_path", "operation"), EVERY)
+def test_an_operation_shows_a_real_exchange(_method: str, _path: str, operation: dict[str, Any]) -> None:
+    contents = [
+        answer.get("content", {}) for status, answer in operation["responses"].items() if status < "300"
+    ]
+    for content in (*contents, operation.get("requestBody", {}).get("content", {})):
+        for media, described in content.items():
+            if media.endswith("json") or media == "text/csv":
+                assert described.get("examples") or described.get("example"), media
+
+
+@pytest.mark.parametrize(("_method", "_path", "operation"), EVERY)
+def test_every_parameter_is_described_in_both_languages(
+    _method: str, _path: str, operation: dict[str, Any]
+) -> None:
+    for parameter in operation.get("parameters", []):
+        text = parameter.get("description", "")
+        assert HAN.search(text), parameter["name"]
+        assert re.search(r"[A-Za-z]{2}", text), parameter["name"]
+
+
+def test_no_example_is_left_over() -> None:
+    assert set(exemplary.read()) <= set(contract.operation_ids())
