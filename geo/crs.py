@@ -9,14 +9,17 @@ Coordinates are (n, 2) arrays, x east before y north, whatever axis order EPSG p
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
 
 from geo.datum import Datum
+
+if TYPE_CHECKING:
+    from pyproj import CRS
 
 Coordinates = NDArray[np.float64]
 ToWgs84 = Callable[[Coordinates], Coordinates]
@@ -140,22 +143,26 @@ def share_inside(placed: Coordinates, of: int, district: BaseGeometry) -> float:
 
 
 @lru_cache(maxsize=128)
-def crs_of(epsg: int) -> CRS:
+def crs_of(epsg: int) -> "CRS":
     """Give a system by its code; looking one up takes ten milliseconds. Raises pyproj's CRSError for an unknown one."""
+    from pyproj import CRS  # noqa: PLC0415  See geo.projections.
+
     return CRS.from_epsg(epsg)
 
 
-def parameters_of(crs: CRS) -> dict[str, float]:
+def parameters_of(crs: "CRS") -> dict[str, float]:
     """Give a projection's parameters by their EPSG names; none for a geographic system."""
     operation = crs.coordinate_operation
     return {each.name: float(each.value) for each in operation.params} if operation else {}
 
 
-def to_own_degrees(crs: CRS) -> ToWgs84:
+def to_own_degrees(crs: "CRS") -> ToWgs84:
     """Undo a projection to the degrees of its own datum; a geographic system's values are these already."""
     if not crs.is_projected:
         return lambda points: points
     # Not to EPSG:4326: what PROJ picks between two datums depends on the grids it finds.
+    from pyproj import Transformer  # noqa: PLC0415  See geo.projections.
+
     transformer = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
     return lambda points: np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
 

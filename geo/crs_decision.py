@@ -3,12 +3,9 @@
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pyproj import CRS, Geod, Transformer
-from pyproj.crs import BoundCRS
-from pyproj.crs.coordinate_operation import ToWGS84Transformation
-from pyproj.exceptions import ProjError
 from shapely.geometry.base import BaseGeometry
 
 from geo.crs import (
@@ -32,14 +29,17 @@ from geo.crs import (
 )
 from geo.datum import Datum, coordinates_to_wgs84
 from geo.faults import Fault, fault
+from geo.projections import geodesic
 from geo.reading.raw import DeclaredCrs
 from geo.reading.words import clip
+
+if TYPE_CHECKING:
+    from pyproj import CRS
 
 _FITS, _MISSES = (
     0.8,
     0.2,
 )  # Shares of points inside the district that decide for one candidate against the others.
-_GEOD = Geod(ellps="GRS80")
 _OLD_DATUMS = ("Xi'an 80", "Beijing 54")
 _READ_AS_WGS84 = ("WGS 84", "CGCS2000")
 
@@ -176,8 +176,11 @@ def _decide_stated(
 
 
 @lru_cache(maxsize=32)
-def _parsed(stated: DeclaredCrs) -> CRS | None:
+def _parsed(stated: DeclaredCrs) -> "CRS | None":
     """Parse a stated system: horizontal, geographic or projected, from Greenwich. Else None."""
+    from pyproj import CRS  # noqa: PLC0415  See geo.projections.
+    from pyproj.exceptions import ProjError  # noqa: PLC0415
+
     try:
         if stated.epsg is not None:
             crs = crs_of(stated.epsg)
@@ -195,7 +198,7 @@ def _parsed(stated: DeclaredCrs) -> CRS | None:
         return None
 
 
-def datum_of(crs: CRS) -> str:
+def datum_of(crs: "CRS") -> str:
     """Name the datum of a system: "WGS 84", "CGCS2000", "Xi'an 80", "Beijing 54", or the name it gives itself."""
     geodetic = crs.geodetic_crs
     names = f"{geodetic.name} {geodetic.datum.name if geodetic.datum else ''}" if geodetic else crs.name
@@ -210,14 +213,14 @@ def datum_of(crs: CRS) -> str:
 
 
 @lru_cache(maxsize=32)
-def _code_of(crs: CRS) -> int | None:
+def _code_of(crs: "CRS") -> int | None:
     """Give the EPSG code of a system described in words, for reports; its own parameters do the work."""
     if not crs.is_projected:
         return {"CGCS2000": CGCS2000, "WGS 84": WGS84}.get(datum_of(crs))
     return crs.to_epsg(min_confidence=25)
 
 
-def _datum_fault(crs: CRS, choice: CrsChoice) -> Fault | None:
+def _datum_fault(crs: "CRS", choice: CrsChoice) -> Fault | None:
     datum = datum_of(crs)
     if datum in _READ_AS_WGS84:
         return None
@@ -229,11 +232,15 @@ def _datum_fault(crs: CRS, choice: CrsChoice) -> Fault | None:
     return None
 
 
-def _transform(crs: CRS, choice: CrsChoice) -> ToWgs84:
+def _transform(crs: "CRS", choice: CrsChoice) -> ToWgs84:
     parameters = choice.to_wgs84_parameters
     if parameters is None or datum_of(crs) in _READ_AS_WGS84:
         return to_own_degrees(crs)
     seven = list(parameters) + [0.0] * (7 - len(parameters))
+    from pyproj import Transformer  # noqa: PLC0415  See geo.projections.
+    from pyproj.crs import BoundCRS  # noqa: PLC0415
+    from pyproj.crs.coordinate_operation import ToWGS84Transformation  # noqa: PLC0415
+
     bound = BoundCRS(crs, crs_of(WGS84), ToWGS84Transformation(crs.geodetic_crs, *seven))
     transformer = Transformer.from_crs(bound, WGS84, always_xy=True)
     return lambda points: np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
@@ -248,7 +255,7 @@ def _from_datum(transform: ToWgs84, choice: CrsChoice) -> ToWgs84:
 
 def _contradiction(
     points: Coordinates,
-    crs: CRS,
+    crs: "CRS",
     stated: DeclaredCrs,
     choice: CrsChoice,
     district: BaseGeometry | None,
@@ -277,7 +284,7 @@ def _contradiction(
 
 
 def _prefix_contradiction(
-    points: Coordinates, crs: CRS, stated: DeclaredCrs, candidates: tuple[CrsCandidate, ...]
+    points: Coordinates, crs: "CRS", stated: DeclaredCrs, candidates: tuple[CrsCandidate, ...]
 ) -> CrsDecision | None:
     """Compare the zone before the eastings with the one the system adds (edges 42, 43)."""
     operation = crs.coordinate_operation
@@ -335,4 +342,4 @@ def _elsewhere(points: Coordinates, district: BaseGeometry) -> tuple[CrsCandidat
 
 def _distance_km(placed: Coordinates, district: BaseGeometry) -> float:
     middle, goal = np.median(placed, axis=0), district.centroid
-    return float(_GEOD.inv(middle[0], middle[1], goal.x, goal.y)[2]) / 1000
+    return float(geodesic("GRS80").inv(middle[0], middle[1], goal.x, goal.y)[2]) / 1000

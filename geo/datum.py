@@ -25,11 +25,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import Transformer
+
+if TYPE_CHECKING:
+    from pyproj import Transformer
 
 FloatArray: TypeAlias = NDArray[np.float64]
 Number = TypeVar("Number", float, FloatArray)
@@ -221,11 +223,13 @@ def cgcs2000_zone_coordinates_to_wgs84(coordinates: FloatArray, *, epsg: int) ->
 
 
 @lru_cache(maxsize=64)
-def _ungrid(epsg: int) -> Transformer:
+def _ungrid(epsg: int) -> "Transformer":
     # The target is 4490, the grid's own datum: what follows to WGS-84 is the null transformation, whatever grids or
     # newer realisations a PROJ database may offer between the two names.
     if not _FIRST_CGCS2000_GRID <= epsg <= _LAST_CGCS2000_GRID:
         raise ValueError(f"EPSG:{epsg} is not CGCS2000 (4490, grids 4491 to 4554)")
+    from pyproj import Transformer  # noqa: PLC0415  See geo.projections.
+
     return Transformer.from_crs(epsg, _CGCS2000_GEOGRAPHIC, always_xy=True)
 
 

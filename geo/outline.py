@@ -5,16 +5,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import Geod
 from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from geo.datum import Datum, coordinates_from_wgs84, coordinates_to_wgs84
 from geo.findings import Finding, finding
+from geo.projections import geodesic
 from geo.repairs import area_m2
 from geo.topology import GRAIN_M, SLIVER_M, Layer, width_m
 
-_GEOD = Geod(ellps="WGS84")
 _ZONE_DEG = 3
 _MOST_ZONES_OFF = 5
 _INSIDE_SHARE = 0.9
@@ -44,7 +43,7 @@ def layer_is_elsewhere(layer: Layer, district: BaseGeometry) -> list[Finding]:
     if share(0.0) > 1 - _INSIDE_SHARE:
         return []
     middle, goal = np.median(points, axis=0), district.centroid
-    distance_km = float(_GEOD.inv(middle[0], middle[1], goal.x, goal.y)[2]) / 1000
+    distance_km = float(geodesic().inv(middle[0], middle[1], goal.x, goal.y)[2]) / 1000
     for zones in sorted(range(-_MOST_ZONES_OFF, _MOST_ZONES_OFF + 1), key=abs):
         if zones and share(zones * _ZONE_DEG) >= _INSIDE_SHARE:
             shift = zones * _ZONE_DEG
@@ -176,7 +175,7 @@ def _suspicion(best: tuple[float, str, Datum], as_read_m: float, layer: Layer) -
     corrected_m, code, datum = best
     here = np.array([[layer.plane.lon, layer.plane.lat]])
     there = coordinates_from_wgs84(here, datum=datum)
-    azimuth, _, shift_m = _GEOD.inv(here[0, 0], here[0, 1], there[0, 0], there[0, 1])
+    azimuth, _, shift_m = geodesic().inv(here[0, 0], here[0, 1], there[0, 0], there[0, 1])
     return finding(
         code,
         datum={Datum.GCJ02: "GCJ-02", Datum.BD09: "BD-09"}[datum],

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
-from pyproj import Geod
 from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
@@ -15,8 +14,8 @@ from geo.boundary_file import Area, BoundaryFile, Feature
 from geo.crossings import too_tangled
 from geo.fault_texts import GEOMETRY_FAULTS
 from geo.faults import Fault, fault
+from geo.projections import geodesic
 
-_GEOD = Geod(ellps="WGS84")
 LARGEST_CHANGE_SHARE = 0.001
 """A larger change of area needs a human (edge 45)."""
 LARGEST_GAP_M = 1.0
@@ -68,7 +67,7 @@ def area_m2(shape: BaseGeometry) -> float:
 
 def _ring_area_m2(coordinates: Iterable[tuple[float, ...]]) -> float:
     points = np.asarray(coordinates)
-    return abs(float(_GEOD.polygon_area_perimeter(points[:, 0], points[:, 1])[0]))
+    return abs(float(geodesic().polygon_area_perimeter(points[:, 0], points[:, 1])[0]))
 
 
 def propose_repair(feature: Feature, faults: Iterable[Fault] = ()) -> RepairProposal | None:

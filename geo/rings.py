@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import Geod
 from shapely import MultiPolygon, Polygon
 
 from geo.boundary_file import Area
 from geo.crossings import too_tangled
 from geo.faults import Fault, fault
+from geo.projections import geodesic
 
 Coordinates = NDArray[np.float64]
-_GEOD = Geod(ellps="WGS84")
 _LEAST_VERTICES = 3
 _TRIED_VERTICES = 3
 _GLANCE = 32
@@ -85,7 +84,7 @@ def _checked(ring: Coordinates, index: int, result: Assembled) -> Coordinates | 
         result.faults.append(fault("ring-too-short", feature=index, lon=lon, lat=lat, vertices=distinct))
         return None
     if (ring[0] != ring[-1]).any():
-        gap_m = abs(_GEOD.inv(ring[0, 0], ring[0, 1], ring[-1, 0], ring[-1, 1])[2])
+        gap_m = abs(geodesic().inv(ring[0, 0], ring[0, 1], ring[-1, 0], ring[-1, 1])[2])
         result.faults.append(fault("ring-not-closed", feature=index, lon=lon, lat=lat, gap_m=round(gap_m, 3)))
         ring = np.vstack([ring, ring[:1]])
     same = (ring[1:] == ring[:-1]).all(axis=1)

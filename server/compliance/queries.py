@@ -93,9 +93,33 @@ WITH RECURSIVE near AS MATERIALIZED (
 `segments` say what a village that was merged is called when: itself, then each successor from its day on (edge 48).
 """
 
-_MONTHS = (  # S608 is about strings from outside; here two constants of this file are joined.
-    _SPANS  # noqa: S608  As said above.
-    + """, seen AS (
+_RECOMPUTED = """
+WITH speaking AS (
+    SELECT c.person_id, COALESCE(j.verdict, c.verdict) AS verdict, COALESCE(j.standing, c.standing) AS standing,
+        CAST(3 AS bigint) << (2 * (EXTRACT(day FROM c.day)::int - 1)) AS bits
+    FROM checkins AS c
+    LEFT JOIN (
+        SELECT DISTINCT ON (person_id, checkin_id) person_id, checkin_id, verdict, standing
+        FROM checkin_judgements ORDER BY person_id, checkin_id, seq DESC
+    ) AS j ON j.person_id = c.person_id AND j.checkin_id = c.id
+    WHERE c.day BETWEEN :first AND :last
+        AND (CAST(:people AS uuid[]) IS NULL OR c.person_id = ANY(CAST(:people AS uuid[])))
+        AND NOT EXISTS (
+            SELECT FROM checkin_withdrawals AS w WHERE w.person_id = c.person_id AND w.checkin_id = c.id
+        )
+), again AS (
+    SELECT person_id,
+        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = 'inside'), 0) AS sure,
+        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = 'unsure'), 0) AS unsure,
+        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = 'no_fence'), 0) AS unfenced,
+        COALESCE(bit_or(bits) FILTER (WHERE verdict IN ('outside', 'town')), 0) AS outside,
+        COALESCE(bit_or(bits) FILTER (WHERE standing = 'claimed'), 0) AS claimed
+    FROM (SELECT *, standing IN ('counted', 'provisional') AS counts FROM speaking) AS s
+    GROUP BY person_id
+)"""
+"""The masks as the records say: the newest judgement of a check-in speaks, else its own; withdrawn ones are silent."""
+
+_LISTED = """, seen AS (
     SELECT s.*,
         (CAST(1 AS bigint) << (2 * EXTRACT(day FROM s.hi)::int))
             - (CAST(1 AS bigint) << (2 * (EXTRACT(day FROM s.lo)::int - 1))) AS mask,
@@ -113,17 +137,28 @@ _MONTHS = (  # S608 is about strings from outside; here two constants of this fi
     FROM posted AS o JOIN people AS x ON x.id = o.person_id
     WHERE o.nearest IS NOT NULL OR x.unit_id = ANY(CAST(:units AS uuid[]))
 )
+"""
+_TOLD = """
 SELECT i.person_id, i.number, i.name, i.unit_id, u.name AS unit_name, i.owner, i.place, COALESCE(i.owned, false),
     i.posted, i.reached,
     COALESCE(m.sure, 0), COALESCE(m.unsure, 0), COALESCE(m.unfenced, 0), COALESCE(m.outside, 0), COALESCE(m.claimed, 0)
 FROM listed AS i LEFT JOIN units AS u ON u.id = i.unit_id
-    LEFT JOIN person_months AS m ON m.person_id = i.person_id AND m.month = :first
+    LEFT JOIN masks AS m ON m.person_id = i.person_id
 WHERE (CAST(:region AS text) IS NULL OR starts_with(i.place, :region))
     AND (CAST(:after_place AS text) IS NULL OR (i.place, i.name, i.person_id)
         > (CAST(:after_place AS text), CAST(:after_name AS text), CAST(:after_person AS uuid)))
 ORDER BY i.place, i.name, i.person_id
 LIMIT :limit"""
+# S608 is about strings from outside; here constants of this file are joined.
+_MONTHS = _SPANS + _LISTED + ", masks AS (SELECT * FROM person_months WHERE month = :first)" + _TOLD  # noqa: S608
+_MONTHS_AGAIN = (
+    _SPANS  # noqa: S608
+    + _LISTED
+    + _RECOMPUTED.replace("\nWITH", ", ", 1)
+    + ", masks AS (SELECT * FROM again)"
+    + _TOLD
 )
+"""The same with the masks as the check-ins say, not as they are kept."""
 
 Key = tuple[str, str, UUID]
 """The place of a row in the list: village, name, person. By village and name, never by how the month went (ruling 18)."""
@@ -147,11 +182,15 @@ def person_months(
     *,
     after: Key | None = None,
     limit: int | None = None,
+    from_check_ins: bool = False,
 ) -> list[PersonMonth]:
-    """Return the months of everybody in reach who is posted in the month, by village, name and person."""
+    """Return the months of everybody in reach who is posted in the month, by village, name and person.
+
+    The masks are those kept, or with `from_check_ins` those that the records say.
+    """
     place, name, person = after or (None, None, None)
     rows = session.execute(
-        sa.text(_MONTHS),
+        sa.text(_MONTHS_AGAIN if from_check_ins else _MONTHS),
         {
             "first": month.first,
             "last": month.last,
@@ -168,6 +207,7 @@ def person_months(
             "after_name": name,
             "after_person": person,
             "limit": limit,
+            **({"people": None} if from_check_ins else {}),
         },
     )
     return [_made(row) for row in rows]
@@ -249,33 +289,6 @@ def person_name(session: orm.Session, person_id: UUID) -> PersonName | None:
         sa.text("SELECT id, number, name FROM people WHERE id = :person"), {"person": person_id}
     ).one_or_none()
     return None if row is None else PersonName(*row)
-
-
-_RECOMPUTED = """
-WITH speaking AS (
-    SELECT c.person_id, COALESCE(j.verdict, c.verdict) AS verdict, COALESCE(j.standing, c.standing) AS standing,
-        CAST(3 AS bigint) << (2 * (EXTRACT(day FROM c.day)::int - 1)) AS bits
-    FROM checkins AS c
-    LEFT JOIN (
-        SELECT DISTINCT ON (person_id, checkin_id) person_id, checkin_id, verdict, standing
-        FROM checkin_judgements ORDER BY person_id, checkin_id, seq DESC
-    ) AS j ON j.person_id = c.person_id AND j.checkin_id = c.id
-    WHERE c.day BETWEEN :first AND :last
-        AND (CAST(:people AS uuid[]) IS NULL OR c.person_id = ANY(CAST(:people AS uuid[])))
-        AND NOT EXISTS (
-            SELECT FROM checkin_withdrawals AS w WHERE w.person_id = c.person_id AND w.checkin_id = c.id
-        )
-), again AS (
-    SELECT person_id,
-        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = 'inside'), 0) AS sure,
-        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = 'unsure'), 0) AS unsure,
-        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = 'no_fence'), 0) AS unfenced,
-        COALESCE(bit_or(bits) FILTER (WHERE verdict IN ('outside', 'town')), 0) AS outside,
-        COALESCE(bit_or(bits) FILTER (WHERE standing = 'claimed'), 0) AS claimed
-    FROM (SELECT *, standing IN ('counted', 'provisional') AS counts FROM speaking) AS s
-    GROUP BY person_id
-)"""
-"""The masks as the records say: the newest judgement of a check-in speaks, else its own; withdrawn ones are silent."""
 
 
 def recomputed_masks(

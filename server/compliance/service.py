@@ -97,9 +97,15 @@ def scope_month(
     *,
     after: Key | None = None,
     limit: int | None = None,
+    from_check_ins: bool = False,
 ) -> ScopeMonth:
-    """Judge everybody in a scope: one statement to the database, then arrays (60,000 people in a few seconds)."""
-    rows = queries.person_months(session, reach, month, asked or Asked(), after=after, limit=limit)
+    """Judge everybody in a scope: one statement to the database, then arrays (60,000 people in a few seconds).
+
+    With `from_check_ins` the masks are computed from the records instead of read.
+    """
+    rows = queries.person_months(
+        session, reach, month, asked or Asked(), after=after, limit=limit, from_check_ins=from_check_ins
+    )
     return judge_rows(books.load(session), rows, month, clock.now())
 
 

@@ -18,12 +18,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import Geod
 from shapely.geometry.base import BaseGeometry
 
 from geo.faults import Severity
+from geo.projections import geodesic
 
-_GEOD = Geod(ellps="WGS84")
 BEIJING = ZoneInfo("Asia/Shanghai")
 CODE = re.compile(r"[0-9]{12}", re.ASCII)
 _UNFIT = re.compile(
@@ -133,7 +132,7 @@ def storable_all(value: Any) -> Any:  # noqa: ANN401  Any JSON value is one.
 
 def area_m2(shape: BaseGeometry) -> float:
     """Return the geodesic area on the WGS-84 ellipsoid in square metres, whatever the winding of the rings."""
-    areas, _lengths = _GEOD.geometry_area_perimeter(shapely.orient_polygons(shape))
+    areas, _lengths = geodesic().geometry_area_perimeter(shapely.orient_polygons(shape))
     return abs(float(areas))
 
 
