@@ -155,8 +155,8 @@ def prepare(database: Database) -> None:
 
 
 @contextlib.contextmanager
-def open_bench(world: World, url: str, var: Path) -> Iterator[Bench]:
-    """Serve the product on the world's database."""
+def open_bench(world: World, url: str, var: Path, openapi: dict[str, Any] | None = None) -> Iterator[Bench]:
+    """Serve the product on the world's database; its document is made anew unless it is given."""
     clock.use(lambda: NOW)
     app = create_app(settings_of(url, var))
     try:
@@ -164,7 +164,7 @@ def open_bench(world: World, url: str, var: Path) -> Iterator[Bench]:
             own, undone = app.state.database, Undone(url)
             app.state.database = undone
             prepare(undone)
-            bench = Bench(world, client, undone, app.openapi())
+            bench = Bench(world, client, undone, openapi or app.openapi())
             bench.keep()
             try:
                 yield bench

@@ -12,6 +12,7 @@ from uuid import uuid4
 from authz.building import Builder, settings_of
 from authz.world import NOW
 from server import clock, cluster, migrate
+from server.app import create_app
 from server.cluster import Cluster
 from server.db import Database
 
@@ -29,7 +30,8 @@ def main(copies: int) -> None:
             for name in names:
                 running.create_database(name, template=first)
             urls = [running.dsn(cluster.APP_ROLE, name) for name in names]
-            print(json.dumps({"var": var, "urls": urls, "world": told}), flush=True)  # noqa: T201  What it is for.
+            openapi = create_app(settings_of(urls[0], Path(var))).openapi()
+            print(json.dumps({"var": var, "urls": urls, "world": told, "openapi": openapi}), flush=True)  # noqa: T201  What it is for.
             sys.stdin.read()
     finally:
         for name in (*names, first):

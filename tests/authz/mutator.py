@@ -1,6 +1,7 @@
 """Takes each access check away in turn and shows that the matrix notices: ``python tests/authz/mutator.py``.
 
-    --sample N --seed S   only N of them, drawn by the seed (the everyday suite)
+    --sample N --seed S   only N of them, drawn by the seed, each against the operation that noticed it last time
+                          (killers.json): the everyday suite
     --workers N           processes at a time, each with a world of its own
     --only TEXT           those whose name holds the text
 
@@ -49,6 +50,7 @@ from authz.mutants import Mutant, all_mutants, mutated  # noqa: E402
 
 LIMIT_S = 300
 FOLDER = Path(__file__).parent
+KILLERS = FOLDER / "killers.json"
 
 
 class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -85,6 +87,7 @@ class Worlds:
     var: str
     urls: list[str]
     world: str
+    openapi: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def _walk(worlds: Worlds, url: str, each: Any) -> None:
     from authz.walk import Walk  # noqa: PLC0415  As above.
     from authz.world import World  # noqa: PLC0415  As above.
 
-    with open_bench(World.from_json(worlds.world), url, Path(worlds.var)) as bench:
+    with open_bench(World.from_json(worlds.world), url, Path(worlds.var), worlds.openapi) as bench:
         each(Walk(bench, load()))
 
 
@@ -115,8 +118,9 @@ def _record(worlds: Worlds, told: Any) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(ours):
             seen.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
 
-    threading.setprofile(called)
-    sys.setprofile(called)
+    threading.setprofile(
+        called
+    )  # The server runs in threads that begin from now on; the walk itself is not ours.
 
     def each(walk: Any) -> None:
         for operation in walk.table.ways:
@@ -188,7 +192,7 @@ def _same(path: str, first: int, line: int) -> bool:
 
 
 def _run(
-    worlds: Worlds, mutants: Sequence[Mutant], covered: dict[str, Covered], budget_s: float
+    worlds: Worlds, mutants: Sequence[Mutant], operations: Sequence[list[str]], budget_s: float
 ) -> dict[int, str]:
     """Judge mutants, one process each, as many at a time as there are worlds."""
     context = multiprocessing.get_context("fork")
@@ -207,9 +211,8 @@ def _run(
                 del running[place]
             if numbers and time.monotonic() < ends:
                 number = numbers.pop(0)
-                operations = _operations(mutants[number], covered)
                 running[place] = context.Process(
-                    target=_judge, args=(worlds, number, mutants[number], operations, told)
+                    target=_judge, args=(worlds, number, mutants[number], operations[number], told)
                 )
                 running[place].start()
             elif numbers:
@@ -267,8 +270,9 @@ def main() -> int:
     given = _arguments()
     mutants = [each for each in all_mutants() if given.only in each.name]
     explained: dict[str, str] = yaml.safe_load((FOLDER / "survivors.yaml").read_text(encoding="utf-8")) or {}
+    killers: dict[str, str] = json.loads(KILLERS.read_text(encoding="utf-8"))
     if given.sample:
-        drawn = [each for each in mutants if each.name not in explained]
+        drawn = [each for each in mutants if each.name in killers]
         mutants = random.Random(given.seed).sample(drawn, min(given.sample, len(drawn)))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
     keeper = subprocess.Popen(
@@ -278,12 +282,37 @@ def main() -> int:
     try:
         line = keeper.stdout.readline() if keeper.stdout else ""
         worlds = Worlds(**json.loads(line))
-        covered = _cover_or_read(worlds, given.coverage)
-        return _report(mutants, _run(worlds, mutants, covered, given.budget), explained, given.seed)
+        if given.sample:
+            operations = [[killers[each.name]] for each in mutants]
+        else:
+            covered = _cover_or_read(worlds, given.coverage)
+            operations = [_operations(each, covered) for each in mutants]
+        verdicts = _run(worlds, mutants, operations, given.budget)
+        if not given.sample:
+            _keep_killers(mutants, verdicts, killers, operations)
+        return _report(mutants, verdicts, explained, given.seed)
     finally:
         if keeper.stdin:
             keeper.stdin.close()
         keeper.wait(60)
+
+
+def _keep_killers(
+    mutants: Sequence[Mutant],
+    verdicts: dict[int, str],
+    killers: dict[str, str],
+    operations: Sequence[list[str]],
+) -> None:
+    """Write down which operation noticed which mutant, for the samples to come; forget what is no mutant any more."""
+    found = {each.name: killers[each.name] for each in all_mutants() if each.name in killers}
+    for number, verdict in verdicts.items():
+        noticed = verdict.split(" ", maxsplit=1)[0].split("/")[0]
+        if noticed in operations[number]:
+            found[mutants[number].name] = noticed
+        else:
+            found.pop(mutants[number].name, None)
+    text = json.dumps(found, ensure_ascii=False, indent=0, sort_keys=True)
+    KILLERS.write_text(text + "\n", encoding="utf-8")
 
 
 def _cover_or_read(worlds: Worlds, kept: Path | None) -> dict[str, Covered]:

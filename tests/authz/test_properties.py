@@ -11,6 +11,8 @@ from authz.bench import Bench
 from authz.table import FOLDER, Table, Way, load
 from authz.walk import Walk
 
+Declared = dict[str, list[dict[str, list[str]]]]
+"""Operation to groups of fields, with the roles that they go to."""
 WRITES = sorted(
     way.name
     for ways in load().ways.values()
@@ -25,9 +27,7 @@ WRITES = sorted(
 @pytest.mark.slow
 def test_answers_carry_the_fields_that_are_declared_and_no_others(walk: Walk, table: Table) -> None:
     """Runs after the matrix in the same session, or walks it itself, and holds what was carried against fields.yaml."""
-    declared: dict[str, dict[str, list[str]]] = yaml.safe_load(
-        (FOLDER / "fields.yaml").read_text(encoding="utf-8")
-    )
+    declared: Declared = yaml.safe_load((FOLDER / "fields.yaml").read_text(encoding="utf-8"))
     for operation in table.ways:
         if operation not in walk.seen_fields:
             walk.operation(operation)
@@ -40,10 +40,10 @@ def test_answers_carry_the_fields_that_are_declared_and_no_others(walk: Walk, ta
     assert undeclared == []
 
 
-def _open_to(declared: dict[str, dict[str, list[str]]], operation: str, name: str, table: Table) -> set[str]:
+def _open_to(declared: Declared, operation: str, name: str, table: Table) -> set[str]:
     """Return the kinds of accounts for which a field is declared: those that hold one of its roles."""
-    roles = declared.get(operation, {}).get(name, [])
-    return {kind for kind, held in table.callers.items() if "anyone" in roles or set(held) & set(roles)}
+    roles = {role for each in declared.get(operation, ()) if name in each["fields"] for role in each["to"]}
+    return {kind for kind, held in table.callers.items() if "anyone" in roles or set(held) & roles}
 
 
 @pytest.mark.parametrize("name", WRITES)
