@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from server import deprecations, problems, quotas
+from server import deprecations, exemplary, problems, quotas
 from server.envelope import NEVER_TOO_OLD
 from server.problems import Kind, Problem
 
@@ -229,7 +229,9 @@ def _complete(document: dict[str, Any], open_to_all: Collection[str]) -> None:
             _refuse(operation, path, quota)
             _complete_parameters(operation)
     deprecations.write_into(known)
+    shown = exemplary.read()
     for operation in known.values():
+        exemplary.write_into(operation, shown.get(operation["operationId"], {}))
         _say_sandbox(operation, components["schemas"])
         _name_headers(operation)
 
