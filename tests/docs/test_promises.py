@@ -133,10 +133,13 @@ def test_boundaries_are_decided_as_they_were_read(empty: Service) -> None:
         assert code_of(desk.importer.get(f"/v1/zone-versions/{uuid4()}")) == (404, "not-found")
 
 
-def test_a_district_officer_takes_back_no_grant_of_elsewhere(empty: Service) -> None:
+def test_a_district_officer_takes_back_no_grant_of_an_equal(empty: Service) -> None:
     with Office(empty) as office:
         account = office.cadre()
-        granted: httpx.Response = office.grant("admin", account.id, Role.TOWN, region="500117101")
+        granted: httpx.Response = office.grant("admin", account.id, Role.DISTRICT, region="500116")
         assert granted.status_code == 201, granted.text
         path = f"/v1/accounts/{account.id}/grants/{granted.json()['id']}"
+        # While it holds, the account is out of the officer's reach; afterwards the grant still is.
+        assert code_of(office.clients["district"].delete(path)) == (404, "not-found")
+        assert office.clients["admin"].delete(path).status_code == 204
         assert code_of(office.clients["district"].delete(path)) == (403, "grant-not-allowed")
