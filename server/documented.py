@@ -13,7 +13,9 @@ _REFERENCE = {"$ref": "#/components/schemas/Problem"}
 EVERYWHERE = (
     problems.INTERNAL,
     problems.DATABASE_UNAVAILABLE,
+    problems.DATABASE_UNSAFE,
     problems.BUSY,
+    problems.STOPPING,
     problems.URL_TOO_LONG,
     problems.HEADERS_TOO_LARGE,
 )
@@ -282,6 +284,7 @@ def _refuse_bodies(operation: dict[str, Any]) -> None:
         _add(responses, problems.INVALID_REQUEST)
     if "requestBody" in operation:
         _add(responses, problems.BODY_TOO_LARGE)
+        _add(responses, problems.REQUEST_TIMEOUT)
         if "application/json" in operation["requestBody"]["content"]:
             _add(responses, problems.MALFORMED_BODY)
         _add(responses, problems.UNSUPPORTED_MEDIA)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from server import cluster, installation, migrate, safety, safety_texts
-from server.db import Database
 from server.settings import Settings, SettingsFault
 
 Say = Callable[[str], None]
@@ -56,11 +55,14 @@ def check_safe(settings: Settings, say: Say | None = None) -> None:
 
 @contextmanager
 def _connected(settings: Settings) -> Iterator[sa.Connection]:
-    database = Database(settings.database_url, pool_size=1)
+    """Open a connection that is only looked at: the service's own pool would not take an unsafe one at all."""
+    engine = sa.create_engine(
+        sa.make_url(settings.database_url).set(drivername="postgresql+psycopg"),
+        poolclass=sa.NullPool,
+        connect_args={"connect_timeout": 3, "application_name": "zaicun check", "options": "-c timezone=UTC"},
+    )
     try:
-        with database.engine.connect() as connection:
+        with engine.connect() as connection:
             yield connection
     except sa.exc.OperationalError as error:
         raise SettingsFault(f"The database cannot be reached: {str(error.orig).strip()}") from error
-    finally:
-        database.close()

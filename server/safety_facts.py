@@ -131,7 +131,9 @@ _LINK = sa.text("""SELECT host(inet_server_addr()) AS address,
 _RIGHTS = sa.text("""SELECT c.relname::text AS name, ARRAY(
  SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS p
   WHERE has_any_column_privilege(c.oid, p)
- UNION SELECT p FROM unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER']) AS p WHERE has_table_privilege(c.oid, p)) AS held
+ UNION SELECT p FROM unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER']) AS p WHERE has_table_privilege(c.oid, p)) AS held,
+ ARRAY(SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  AND has_column_privilege(c.oid, a.attnum, 'UPDATE')) AS changeable
 FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
  AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
   AND d.deptype = 'e')""")
@@ -144,8 +146,11 @@ def _rights(connection: sa.Connection) -> tuple[tuple[str, ...], tuple[str, ...]
     for row in connection.execute(_RIGHTS):
         if row.name not in granted:
             continue  # A newer version's table, or another product's: nothing is known of what is right there.
-        may = set(db.rights(granted[row.name]))
-        held = set(row.held)
+        rights = db.rights(granted[row.name])
+        may, held = set(rights), set(row.held)
+        beyond = set(row.changeable) - set(rights.get("UPDATE", ())) if rights.get("UPDATE") else set()
+        if beyond:
+            excess.append(f"{row.name}: UPDATE ({', '.join(sorted(beyond))})")
         if held - may:
             excess.append(f"{row.name}: {', '.join(sorted(held - may))}")
         if may - held:

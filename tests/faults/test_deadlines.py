@@ -15,8 +15,10 @@ from faults.standing import Link, Served, Standing, linked, served, standing
 HOLD_S = float(os.environ.get("ZAICUN_PROVE_HOLD_S", "6"))
 CLIENTS = int(os.environ.get("ZAICUN_PROVE_CLIENTS", "200"))
 ROUNDS = int(os.environ.get("ZAICUN_PROVE_ROUNDS", "1"))
-ANSWERED_WITHIN_S = 4.0
-ALIVE_WITHIN_S = 0.1
+PROVING = "ZAICUN_PROVE_HOLD_S" in os.environ
+"""Figures of time are proved on a machine that does nothing else (bin/prove); every day the order of them is."""
+ANSWERED_WITHIN_S = 4.0 if PROVING else 6.0
+ALIVE_WITHIN_S = 0.1 if PROVING else 0.6
 MOST_GROWTH_KIB = 50 * 1024
 LEAD_S = 1.5
 
