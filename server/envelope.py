@@ -105,21 +105,20 @@ class Envelope:
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET"}, _bodiless(send)
             state["scope"] = scope  # The route is written into it; observed.py reads it there.
-        marked = _marked(send, carried, scope, state)
+        exchange = _Exchange(send, carried, scope, state)
         if crossing and scope["method"] == "OPTIONS" and b"access-control-request-method" in given:
-            await _preflight(marked)
+            await _preflight(exchange.send)
             return
         refused = self._refused(scope, size, old)
         if refused is None:
-            await self._served(scope, receive, marked)
+            await self._served(scope, receive, exchange)
         else:
-            await self.answer(refused, Request(scope))(scope, receive, marked)
+            await self.answer(refused, Request(scope))(scope, receive, exchange.send)
 
-    async def _served(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _served(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         limit = self._limit(scope["path"])
         deadline = deadlines.begin(self.answer_within_s)
         taken = 0
-        started = False
 
         async def bounded() -> Message:
             nonlocal taken
@@ -130,19 +129,13 @@ class Envelope:
             deadline.restart()
             return message
 
-        async def noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await self.app(scope, bounded, noted)
+            await self.app(scope, bounded, exchange.send)
         except Exception as error:  # noqa: BLE001  Whatever it is, the client gets a problem with its request id.
             answer = self.crashed(error, Request(scope))
-            if (
-                not started
-            ):  # Else the server cuts the connection, and the client sees that the answer is not whole.
-                await answer(scope, receive, send)
+            # Once begun, the server cuts the connection instead, and the client sees that the answer is not whole.
+            if not exchange.started:
+                await answer(scope, receive, exchange.send)
         finally:
             self.admission.leave(scope["state"])
 
@@ -221,27 +214,38 @@ def _request_id(given: bytes | None) -> str:
             return str(UUID(given.decode("ascii")))
         except (ValueError, UnicodeDecodeError):
             pass
-    return str(ids.new_id())
+    return ids.request_id()
 
 
-def _marked(send: Send, carried: list[Header], scope: Scope, state: dict[str, Any]) -> Send:
-    async def marked(message: Message) -> None:
+class _Exchange:
+    """The way out for one answer: its start gets the headers that every answer carries."""
+
+    __slots__ = ("_carried", "_scope", "_send", "_state", "started")
+
+    def __init__(self, send: Send, carried: list[Header], scope: Scope, state: dict[str, Any]) -> None:
+        self._send = send
+        self._carried = carried
+        self._scope = scope
+        self._state = state
+        self.started = False
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send one message. Awaited by the caller: one coroutine less than awaiting it here."""
         if message["type"] == "http.response.start":
+            self.started = True
             headers = message.setdefault("headers", [])
-            headers += carried
-            quota = state.get("quota")
+            headers += self._carried
+            quota = self._state.get("quota")
             if quota is not None:
                 headers += quota
             if deprecations.REGISTRY:
-                headers += deprecations.headers_of(scope.get("route"))
+                headers += deprecations.headers_of(self._scope.get("route"))
             for name, _ in headers:
                 if name == b"cache-control":
                     break
             else:
                 headers.append(_UNSTORED)
-        await send(message)
-
-    return marked
+        return self._send(message)
 
 
 def _bodiless(send: Send) -> Send:
