@@ -64,8 +64,8 @@ class Observed:
             self._told(scope, status, time.perf_counter() - began)
 
     def _told(self, scope: Scope, status: int, seconds: float) -> None:
-        operation = _operation(scope)
         state = scope.get("state") or {}
+        operation = _operation(state.get("scope", scope))
         problem = state.get("problem") or (problems.INTERNAL.code if status == 500 else "")  # noqa: PLR2004
         key = (operation, status)
         found = self._answers.get(key)

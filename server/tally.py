@@ -167,6 +167,13 @@ class Tally:
                     mine[series.at + offset] += before[was + offset]
         return self.worker
 
+    def close(self) -> None:
+        """Give the slot back; its counts stay there. For tests: a worker's end does the same."""
+        with self._lock:
+            if self._names is not None:
+                os.close(self._names)
+                self._names, self._folder = None, None
+
     def _known_again(self, earlier: dict[tuple[str, tuple[str, ...]], tuple[int, int, int]]) -> None:
         """Know the predecessor's series by their places; the families' texts matter to nobody here."""
         for (name, values), (at, width, each) in earlier.items():
