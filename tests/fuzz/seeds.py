@@ -2,8 +2,7 @@
 
     python tests/fuzz/seeds.py
 
-What a fuzzer found interesting is kept beside them: after a long run, ``-merge=1`` keeps the inputs that reach
-something no smaller one reaches (README.md).
+What a long run found last is kept beside them (README.md).
 """
 
 import hashlib
