@@ -141,9 +141,14 @@ class Phone:
             raise Refused(401, {"code": "token-missing", "detail_en": "log in first", "detail": "请先登录"})
         self._tokens(self._open("/v1/auth/refresh", {"refresh_token": self.refresh}))
 
+    def _headers(self) -> dict[str, str]:
+        """Return what every request carries: the language of texts, and which client this is (ASCII only)."""
+        named = {"Zaicun-Client": self.label} if self.label.isascii() else {}
+        return {"Accept-Language": self.language, **named}
+
     def _open(self, path: str, body: Json) -> Json:
         for attempt in range(6):
-            answer = self._http.post(path, json=body, headers={"Accept-Language": self.language})
+            answer = self._http.post(path, json=body, headers=self._headers())
             if answer.status_code not in {429, 503}:
                 break
             self.pause(_backoff(attempt, answer.headers.get("Retry-After")))
@@ -237,7 +242,7 @@ class Phone:
         for last in (False, True):
             if self.access is None:
                 self.renew()
-            headers = {"Authorization": f"Bearer {self.access}", "Accept-Language": self.language}
+            headers = {"Authorization": f"Bearer {self.access}", **self._headers()}
             response = self._http.request(method, path, json=body, headers=headers)
             if last or self.refresh is None or not _token_refused(response):
                 return response
