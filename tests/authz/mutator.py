@@ -6,14 +6,13 @@
     --only TEXT           those whose name holds the text
 
 A first walk records which functions each operation runs; a mutant is then held against the operations that run its
-function, cheapest first, until one cell differs. Each is a forked process that imports the product with one file
-changed; nothing is written to disk. Survivors that can be no hole stand with their reason in survivors.yaml.
+function, cheapest first, until one cell differs. Each is a forked process: checks within functions are taken away by
+another code object in the product as imported, those in signatures and on module level by importing it with one file
+changed. Nothing is written to disk. Survivors that can be no hole stand with their reason in survivors.yaml.
 """
 
 import argparse
 import ast
-import importlib.abc
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -24,10 +23,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,38 +44,14 @@ import sqlalchemy  # noqa: E402, F401
 import uvicorn  # noqa: E402, F401
 import yaml  # noqa: E402
 
-from authz.mutants import Mutant, all_mutants, mutated  # noqa: E402
+from authz import swapping  # noqa: E402
+from authz.mutants import Mutant, all_mutants  # noqa: E402
 
 LIMIT_S = 300
 FOLDER = Path(__file__).parent
+REMEMBERING = {"server/auth/doorkeeper.py", "server/gate.py"}
+"""Files whose functions run once a token and speak for all requests after it."""
 KILLERS = FOLDER / "killers.json"
-
-
-class _Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports one file of the product with one check taken away."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self.module = mutant.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        self.path = str(ROOT / mutant.path)
-        self.tree: ast.Module = mutated(mutant)
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Answer for the changed module alone."""
-        del path, target
-        if name != self.module:
-            return None
-        return importlib.util.spec_from_file_location(name, self.path, loader=_Loader(self.tree, self.path))
-
-
-class _Loader(importlib.abc.Loader):
-    def __init__(self, tree: ast.Module, path: str) -> None:
-        self.tree, self.path = tree, path
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Run the changed tree."""
-        exec(compile(self.tree, self.path, "exec"), module.__dict__)  # noqa: S102  It is the product's own file.
 
 
 @dataclass(frozen=True)
@@ -135,10 +109,13 @@ def _record(worlds: Worlds, told: Any) -> None:
     told.put(None)
 
 
-def _judge(worlds: Worlds, number: int, mutant: Mutant, operations: Iterable[str], told: Any) -> None:
+def _judge(
+    worlds: Worlds, number: int, mutant: Mutant, operations: Iterable[str], told: Any, *, warm: bool
+) -> None:
     """Hold one mutant against operations; tell the first finding, or "" when none differs."""
     signal.alarm(LIMIT_S)
-    sys.meta_path.insert(0, _Changed(mutant))
+    if not (warm and swapping.swapped(mutant)):
+        swapping.import_anew(mutant)
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 2)
 
@@ -152,7 +129,7 @@ def _judge(worlds: Worlds, number: int, mutant: Mutant, operations: Iterable[str
                     os._exit(0)
 
     try:
-        _walk(worlds, worlds.urls[number % len(worlds.urls)], each)
+        _walk(worlds, worlds.urls[0], each)
         told.put((number, ""))
     except BaseException as error:  # noqa: BLE001  A product that does not start is noticed as well.
         told.put((number, f"does not start: {error!r}"[:300]))
@@ -164,7 +141,8 @@ def _judge(worlds: Worlds, number: int, mutant: Mutant, operations: Iterable[str
 def _operations(mutant: Mutant, covered: dict[str, Covered]) -> list[str]:
     """Return the operations that may notice, cheapest first."""
     place = (str(ROOT / mutant.path), mutant.function_line)
-    hit = [name for name, each in covered.items() if not mutant.function_line or _ran(place, each.functions)]
+    always = not mutant.function_line or mutant.path in REMEMBERING
+    hit = [name for name, each in covered.items() if always or _ran(place, each.functions)]
     return sorted(hit, key=lambda name: covered[name].seconds)
 
 
@@ -192,15 +170,20 @@ def _same(path: str, first: int, line: int) -> bool:
 
 
 def _run(
-    worlds: Worlds, mutants: Sequence[Mutant], operations: Sequence[list[str]], budget_s: float
+    worlds: Worlds,
+    mutants: Sequence[Mutant],
+    operations: Sequence[list[str]],
+    chosen: Sequence[int],
+    ends: float,
+    *,
+    warm: bool,
 ) -> dict[int, str]:
-    """Judge mutants, one process each, as many at a time as there are worlds."""
+    """Judge the chosen mutants, one process each, as many at a time as there are worlds."""
     context = multiprocessing.get_context("fork")
     told: Any = context.Queue()
     verdicts: dict[int, str] = {}
-    waiting = {place: list(range(place, len(mutants), len(worlds.urls))) for place in range(len(worlds.urls))}
+    waiting = {place: list(chosen[place :: len(worlds.urls)]) for place in range(len(worlds.urls))}
     running: dict[int, Any] = {}
-    ends = time.monotonic() + budget_s
     while any(waiting.values()) or running:
         for place, numbers in waiting.items():
             process = running.get(place)
@@ -212,7 +195,9 @@ def _run(
             if numbers and time.monotonic() < ends:
                 number = numbers.pop(0)
                 running[place] = context.Process(
-                    target=_judge, args=(worlds, number, mutants[number], operations[number], told)
+                    target=_judge,
+                    args=(place_of(worlds, place), number, mutants[number], operations[number], told),
+                    kwargs={"warm": warm},
                 )
                 running[place].start()
             elif numbers:
@@ -227,6 +212,25 @@ def _run(
     while not told.empty():
         number, verdict = told.get()
         verdicts[number] = verdict
+    return verdicts
+
+
+def place_of(worlds: Worlds, place: int) -> Worlds:
+    """Return the one world that a process may use: two in one would wait for each other's locks."""
+    return replace(worlds, urls=[worlds.urls[place]])
+
+
+def _all(
+    worlds: Worlds, mutants: Sequence[Mutant], operations: Sequence[list[str]], budget_s: float
+) -> dict[int, str]:
+    """Judge every mutant: first those within functions, in the product as imported, then the others."""
+    ends = time.monotonic() + budget_s
+    import authz.walk  # noqa: F401, PLC0415  The product, from here on shared by all forks.
+
+    inside = [n for n, each in enumerate(mutants) if each.function_line and "every account" not in each.what]
+    outside = [number for number in range(len(mutants)) if number not in inside]
+    verdicts = _run(worlds, mutants, operations, inside, ends, warm=True)
+    verdicts |= _run(worlds, mutants, operations, outside, ends, warm=False)
     return verdicts
 
 
@@ -261,6 +265,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=int(os.environ.get("ZAICUN_PROVE_AUTHZ_WORKERS", "2")))
     parser.add_argument("--only", default=os.environ.get("ZAICUN_PROVE_AUTHZ_ONLY", ""))
     parser.add_argument("--budget", type=float, default=7200)
+    parser.add_argument("--skip", type=Path, help="the output of a run before: what it judged is left out")
     parser.add_argument("--coverage", type=Path, help="keep or reuse the record of the first walk")
     return parser.parse_args()
 
@@ -269,6 +274,9 @@ def main() -> int:
     """Run the mutator; the status is 1 when a survivor is not explained."""
     given = _arguments()
     mutants = [each for each in all_mutants() if given.only in each.name]
+    if given.skip:
+        judged = given.skip.read_text(encoding="utf-8")
+        mutants = [each for each in mutants if f" {each.name}:" not in judged]
     explained: dict[str, str] = yaml.safe_load((FOLDER / "survivors.yaml").read_text(encoding="utf-8")) or {}
     killers: dict[str, str] = json.loads(KILLERS.read_text(encoding="utf-8"))
     if given.sample:
@@ -287,7 +295,7 @@ def main() -> int:
         else:
             covered = _cover_or_read(worlds, given.coverage)
             operations = [_operations(each, covered) for each in mutants]
-        verdicts = _run(worlds, mutants, operations, given.budget)
+        verdicts = _all(worlds, mutants, operations, given.budget)
         if not given.sample:
             _keep_killers(mutants, verdicts, killers, operations)
         return _report(mutants, verdicts, explained, given.seed)
