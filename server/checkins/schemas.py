@@ -54,10 +54,14 @@ Reason = Annotated[
 ]
 
 
+_OPEN = ConfigDict(extra="ignore", json_schema_extra={"additionalProperties": True})
+"""A newer phone's queue must not be stuck (ruling 11); the document says so as well."""
+
+
 class PositionIn(BaseModel):
     """A fix as the phone has it. Coordinates go in the body only, never in an address."""
 
-    model_config = ConfigDict(extra="ignore")  # A newer phone's queue must not be stuck (ruling 11).
+    model_config = _OPEN
 
     lon: Number = Field(description="经度（度） / longitude, degrees", examples=[106.1834562])
     lat: Number = Field(description="纬度（度） / latitude, degrees", examples=[28.9123405])
@@ -73,7 +77,9 @@ class PositionIn(BaseModel):
     altitude_m: Annotated[Number, Field(ge=-20_000, le=100_000)] | None = None
     speed_mps: Annotated[Number, Field(ge=-1_000, le=100_000)] | None = None
     provider: Short | None = Field(None, examples=["gps"])
-    mocked: Annotated[bool, Field(strict=True)] | None = Field(None, description="系统是否标记为模拟位置 / the platform's mock flag")
+    mocked: Annotated[bool, Field(strict=True)] | None = Field(
+        None, description="系统是否标记为模拟位置 / the platform's mock flag"
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> "PositionIn":
@@ -87,7 +93,7 @@ class PositionIn(BaseModel):
 class CheckInIn(BaseModel):
     """One check-in (签到). `captured_at` and `sent_at` are read from the same clock of the phone, right or wrong."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = _OPEN
 
     kind: Kind = Field(Kind.DAY, description="day 当日在村；arrive 到村；leave 离村")
     captured_at: AwareDatetime = Field(
