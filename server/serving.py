@@ -20,6 +20,11 @@ def _set(**given: object) -> None:
     os.environ.update({f"ZAICUN_{name}": str(value) for name, value in given.items() if value is not None})
 
 
+WORKER_SILENT_S = 60
+"""A worker that says nothing for so long is replaced. Uvicorn's own 5 s are less than importing takes on a busy machine:
+there each worker was killed before it had begun, again and again."""
+
+
 @click.command()
 @click.option("--host", help="Address to bind to (default 127.0.0.1).")
 @click.option("--port", type=click.IntRange(1, 65_535), help="Port (default 8321).")
@@ -51,6 +56,7 @@ def serve(host: str | None, port: int | None, workers: int | None, *, behind_pro
             proxy_headers=False,  # The auth room reads X-Forwarded-For itself, and only behind a proxy.
             server_header=False,
             timeout_graceful_shutdown=10,
+            timeout_worker_healthcheck=WORKER_SILENT_S,
         )
 
 
