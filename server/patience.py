@@ -63,8 +63,8 @@ class Patient(Wire):
         """Count what came; whatever begins after a pause begins a request."""
         if self._since is None and not self._answering():
             self._since = self.loop.time()
-        self._got += len(data)
         super().data_received(data)
+        self._got += len(data)
 
     def on_message_begin(self) -> None:
         """Begin to count anew."""

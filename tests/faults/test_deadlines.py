@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -184,7 +184,7 @@ def test_a_database_that_does_not_answer_keeps_nobody_waiting(
     assert tried - acked  # The storm did refuse some; whether these are stored, only sending again tells.
 
 
-def report(name: str, run: Run, broken: list[object]) -> None:
+def report(name: str, run: Run, broken: Sequence[object]) -> None:
     """Say what was measured, for those who keep records (pytest -s)."""
     took = sorted(one.took_s for one in run.hammer.during(run.begun, run.mended))
     sys.stdout.write(

@@ -16,7 +16,7 @@ from conftest import Cloned, running_service
 from factories_checkins import check_in, make_cadre, make_world
 from faults.standing import NAME, Standing, served, standing
 
-from server import clock, ids, runtime, safety, safety_texts
+from server import clock, ids, runtime, safety, safety_facts, safety_texts
 from server.auth.keys import KeySet
 from server.cluster import APP_ROLE, OWNER_ROLE, SUPERUSER
 from server.db import Database
@@ -243,7 +243,7 @@ def test_a_plain_link_to_another_machine_must_be_said(settings: Settings) -> Non
     """The facts of such a link cannot be had on one machine, so the one that differs is set."""
     pool = Database(settings.database_url, pool_size=1)
     with pool.engine.connect() as connection:
-        facts = safety.read(settings, connection)
+        facts = safety_facts.read(settings, connection)
     pool.close()
     far = replace(facts, remote=True)
     assert {f.name for f in safety.judged(settings, far)} == {"link-plain"}
