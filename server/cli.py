@@ -9,6 +9,7 @@ COMMANDS = {
     "backup": "server.backup.commands:backup",
     "boundaries": "server.places.commands:boundaries",
     "calendar": "server.month.commands:calendar",
+    "check": "server.checking:check",
     "check-ins": "server.checkins.commands:check_ins",
     "db": "server.serving:db",
     "demo": "server.demo.commands:demo",

@@ -1,0 +1,98 @@
+"""What each setting means, in Chinese and English, for `zaicun check`.
+
+A test holds this against the settings and README's table, so that a new setting without a text fails.
+"""
+
+from collections.abc import Mapping
+
+SECRET = frozenset({"metrics_token"})
+"""Shown as "set", never as they are; of the databases' addresses the password is hidden."""
+
+TEXTS: Mapping[str, tuple[str, str]] = {
+    "database_url": (
+        "数据库地址（服务角色）；空则使用自带的私有数据库",
+        "the database, as the service's role; empty: the embedded cluster",
+    ),
+    "owner_database_url": (
+        "同一数据库（表的拥有者），供 migrate、backup、restore 使用",
+        "the same database as the owner of the tables, for migrate, backup and restore",
+    ),
+    "var": ("自带数据库与密钥的目录", "folder of the embedded cluster and the keys"),
+    "keys": (
+        "签名密钥目录，所有进程共用，须备份；空则为 var/keys",
+        "folder of the signing keys, shared by all processes; back it up; empty: var/keys",
+    ),
+    "host": (
+        "监听地址；非本机地址须在 TLS 代理之后",
+        "address to bind to; other than loopback only behind a TLS proxy",
+    ),
+    "port": ("监听端口", "port to bind to"),
+    "workers": ("工作进程数，一般等于处理器核数", "worker processes, usually as many as processors"),
+    "behind_proxy": (
+        "前面有 TLS 代理；来访地址取自它写的 X-Forwarded-For",
+        "a TLS proxy stands in front; the client's address is what it writes to X-Forwarded-For",
+    ),
+    "issuer": ("令牌的签发者名称", "who issues the tokens, by name"),
+    "district_code": (
+        "本区的统计用区划代码前缀",
+        "the district's code, a prefix of the 12-digit region codes",
+    ),
+    "district_name": ("本区名称", "the district's name"),
+    "two_person_publish": (
+        "边界与政策须由另一人发布",
+        "boundaries and policies are published by another person than their maker",
+    ),
+    "pool_size": ("每个工作进程的数据库连接数", "database connections of one worker"),
+    "intake_queue": (
+        "每个工作进程可排队的签到数，超出则请稍后再试",
+        "check-ins that may wait in one worker; beyond it 503",
+    ),
+    "intake_group": ("一次事务最多写入的签到数", "check-ins stored in one transaction at most"),
+    "requests_at_once": (
+        "每个工作进程同时处理的请求数（签到除外）",
+        "requests of one worker at the same time, check-ins aside; beyond it 503",
+    ),
+    "answer_within_s": ("请求最长处理秒数，超出即答 503", "seconds after which a request hears 503"),
+    "statement_timeout_s": (
+        "数据库语句最长秒数，须小于 answer_within_s",
+        "seconds of one statement, below answer_within_s",
+    ),
+    "argon2_parallel": (
+        "每个工作进程同时计算的口令散列数",
+        "passwords hashed at the same time in one worker",
+    ),
+    "argon2_memory_kib": ("每次口令散列所用内存 (KiB)", "memory of one password hash in KiB"),
+    "cors_origins": ("可用浏览器调用接口的网页来源", "origins whose pages may use the API from a browser"),
+    "minimum_clients": ("各客户端的最低版本", "the least version of each client"),
+    "quota_read": (
+        "每账号每分钟读取次数，0 为不限",
+        "reads of an account in a minute of one worker; 0: no limit",
+    ),
+    "quota_write": (
+        "每账号每分钟写入次数，0 为不限",
+        "writes of an account in a minute of one worker; 0: no limit",
+    ),
+    "quota_heavy": (
+        "每账号每分钟导入、统计次数，0 为不限",
+        "imports and reports of an account in a minute; 0: no limit",
+    ),
+    "log_level": ("日志级别", "what is logged: debug, info, warning, error"),
+    "log_format": ("日志格式", "json, text, or auto: text on a terminal, else json"),
+    "log_checkins_every": (
+        "成功的签到每几次记一行，0 为不记",
+        "of check-ins that went well one of so many has a line; 0: none",
+    ),
+    "metrics_token": (
+        "读取 /metrics 所需的令牌；空则仅本机可读",
+        "whoever sends it may read /metrics; empty: this machine alone",
+    ),
+    "metrics_dir": (
+        "工作进程计数的目录；空则临时建立",
+        "where the workers count; empty: a folder made and removed",
+    ),
+    "sandbox": ("试用环境：数据带标记，令牌在别处无效", "a place to try things out; its data is marked"),
+    "owner_name": ("运行单位名称", "who runs this service"),
+    "legal_basis": ("处理个人信息的依据", "on what legal basis"),
+    "registration_no": ("备案号", "its registration number"),
+    "data_contact": ("个人信息保护联系人", "the contact for data protection"),
+}
