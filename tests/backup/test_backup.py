@@ -172,7 +172,7 @@ def test_writes_during_a_backup_are_wholly_in_it_or_wholly_out(machine: MakeMach
     (busy.var / "keys").mkdir(parents=True)
 
     def write() -> None:
-        pair = "INSERT INTO units (id, name, version) SELECT gen_random_uuid(), 'a', 1 FROM generate_series(1, 2)"
+        pair = "INSERT INTO units (id, name, version) SELECT gen_random_uuid(), gen_random_uuid(), 1 FROM generate_series(1, 2)"
         with psycopg.connect(busy.cloned.owner_url, autocommit=True) as connection:
             while not done.is_set():
                 connection.execute(pair.encode())

@@ -25,8 +25,8 @@ from server.checkins.judging import Incoming
 from server.cluster import APP_ROLE, PORT, Cluster
 
 PHONES = 16
-EACH = int(os.environ.get("ZAICUN_ACKS_EACH", "25"))
-SEEDS = range(int(os.environ.get("ZAICUN_SEEDS", "2")))
+EACH = int(os.environ.get("ZAICUN_PROVE_ACKS_EACH", "25"))
+SEEDS = range(int(os.environ.get("ZAICUN_PROVE_SEEDS", "2")))
 
 
 @dataclass
