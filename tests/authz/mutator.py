@@ -1,4 +1,4 @@
-"""Takes each access check away in turn and shows that the matrix notices: ``python tests/authz/mutator.py``.
+"""Takes each access check away in turn and shows that the matrix notices: ``PYTHONPATH=.:tests python -m authz.mutator``.
 
     --sample N --seed S   only N of them, drawn by the seed, each against the operation that noticed it last time
                           (killers.json): the everyday suite
