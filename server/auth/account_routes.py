@@ -9,7 +9,6 @@ from fastapi.responses import HTMLResponse
 from server import clock, pages, preconditions, problems, replies
 from server.access import Role, Who
 from server.auth import queries, service, shown, slips
-from server.auth.asked import unstored
 from server.auth.schemas import (
     AccountDetailOut,
     AccountIn,
@@ -30,7 +29,7 @@ from server.pages import Cursor, Limit, Page
 from server.preconditions import IfMatch
 from server.settings import Settings
 
-router = APIRouter(prefix="/v1/accounts", tags=["accounts"], dependencies=[Depends(unstored)])
+router = APIRouter(prefix="/v1/accounts", tags=["accounts"])
 Granter = Annotated[Who, Depends(requires(Role.DISTRICT, Role.ADMIN))]
 Caretaker = Annotated[Who, Depends(requires(Role.TOWN, Role.DISTRICT, Role.ADMIN))]
 AccountId = Annotated[UUID, Path(description="账号 / the account")]

@@ -1,11 +1,11 @@
-"""What the routes of this room ask of a request: the desk, who visits, and answers that nobody stores.
+"""What the routes of this room ask of a request: the desk, and who visits.
 
 All are coroutines that never wait, as in `server.gate`.
 """
 
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request
 
 from server.auth import rules
 from server.auth.doorkeeper import Doorkeeper
@@ -44,8 +44,3 @@ async def address(request: Request, settings: Configured) -> str:
 
 AtDesk = Annotated[Desk, Depends(desk)]
 Address = Annotated[str, Depends(address)]
-
-
-async def unstored(response: Response) -> None:
-    """Forbid every cache to keep the answer: it holds tokens, codes or personal data (RFC 9111 section 5.2.2.5)."""
-    response.headers["Cache-Control"] = "no-store"

@@ -3,11 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 
 from server import clock, pages, problems
 from server.auth import login, queries, sessions, shown
-from server.auth.asked import Address, AtDesk, Door, Hashing, unstored
+from server.auth.asked import Address, AtDesk, Door, Hashing
 from server.auth.login import Visitor
 from server.auth.schemas import (
     ActivateIn,
@@ -26,7 +26,7 @@ from server.gate import Anyone, Db, OpenDb
 from server.pages import Cursor, Limit, Page
 from server.problems import Problem
 
-router = APIRouter(prefix="/v1", dependencies=[Depends(unstored)])
+router = APIRouter(prefix="/v1")
 SessionId = Annotated[
     UUID, Path(description="GET /v1/auth/sessions 中的 id / an id of GET /v1/auth/sessions")
 ]
