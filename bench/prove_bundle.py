@@ -36,7 +36,9 @@ def run(*command: str, expect: int = 0) -> str:
     """Run a program; another end than expected ends the proof with what it said."""
     done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
     if done.returncode != expect:
-        sys.exit(f"✗ {shlex.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        sys.exit(
+            f"✗ {shlex.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        )
     return done.stdout + done.stderr
 
 
@@ -62,7 +64,13 @@ class Room:
 
     def command(self, *words: str) -> list[str]:
         """Return the command line that runs the words in the room with a clean environment."""
-        clean = ["env", "-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]
+        clean = [
+            "env",
+            "-i",
+            "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME=/root",
+            "LC_ALL=C.UTF-8",
+        ]
         return ["chroot", str(self.root), *clean, *words]
 
     def run(self, *words: str, expect: int = 0) -> str:
@@ -85,13 +93,21 @@ class Room:
         for line in (self.root / told["EnvironmentFile"].lstrip("/")).read_text("utf-8").splitlines():
             if line and not line.startswith("#"):
                 env.append(line)
-        user = ["setpriv", f"--reuid={told['User']}", f"--regid={told['Group']}", "--init-groups", "--no-new-privs"]
+        user = [
+            "setpriv",
+            f"--reuid={told['User']}",
+            f"--regid={told['Group']}",
+            "--init-groups",
+            "--no-new-privs",
+        ]
         log = (self.root.parent / f"{unit}.log").open("ab")
         words = ["env", *env, *user, *shlex.split(told["ExecStart"])]
         return subprocess.Popen(self.command(*words), stdout=log, stderr=log)
 
 
-def ask(url: str, body: object = None, context: ssl.SSLContext | None = None, data: bytes | None = None) -> tuple[int, Any]:
+def ask(
+    url: str, body: object = None, context: ssl.SSLContext | None = None, data: bytes | None = None
+) -> tuple[int, Any]:
     """Return status and parsed body."""
     sent = data if data is not None else None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, sent, {"Content-Type": "application/json"} if sent else {})
@@ -151,7 +167,11 @@ def prove_tls(room: Room) -> None:
     must("a login through TLS", log_in(secure, trusted), 200)
     must("/metrics is not shown outside", ask(f"{secure}/metrics", None, trusted)[0], 404)
     status, said = ask(f"{secure}/v1/auth/login", None, trusted, b"{" + b" " * 2_000_000)
-    must("a body that is too large hears the service's own 413", (status, b"title_zh" in bytes(said)), (413, True))
+    must(
+        "a body that is too large hears the service's own 413",
+        (status, b"title_zh" in bytes(said)),
+        (413, True),
+    )
 
 
 def live(room: Room, first: Path, second: Path) -> None:
@@ -194,7 +214,11 @@ def live(room: Room, first: Path, second: Path) -> None:
     must("a login after the restore", log_in(), 200)
     stop(serve)
     for unit in ("zaicun-migrate.service", "zaicun-scheduler.service"):
-        must(f"the command of {unit} is there", "ExecStart=" in (room.root / "etc/systemd/system" / unit).read_text("utf-8"), True)
+        must(
+            f"the command of {unit} is there",
+            "ExecStart=" in (room.root / "etc/systemd/system" / unit).read_text("utf-8"),
+            True,
+        )
 
 
 def main() -> None:
