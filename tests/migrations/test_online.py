@@ -32,15 +32,18 @@ UNSAFE = {
 
 
 @contextmanager
-def long_reports(cloned: Cloned) -> Iterator[None]:
-    """Read for a second and a half at a time, as a backup or a report does, with short breaks between."""
+def long_reports(cloned: Cloned, told: list[str]) -> Iterator[None]:
+    """Read for a second and a half at a time, as a report does, with short breaks; the first until it was in the way."""
     ended = threading.Event()
 
     def read() -> None:
         with psycopg.connect(cloned.app_url, application_name="a report") as reader:
+            until = time.monotonic() + 60
             while not ended.is_set():
                 reader.execute("SELECT id FROM checkins LIMIT 1")
                 reader.execute("SELECT id FROM people LIMIT 1")
+                while not told and not ended.wait(0.1) and time.monotonic() < until:
+                    pass
                 ended.wait(1.5)
                 reader.rollback()
                 ended.wait(0.7)
@@ -82,7 +85,7 @@ def test_people_check_in_while_every_migration_runs(clone: Clone, tmp_path: Path
     with running_service(cloned, tmp_path) as service, Traffic(service).running() as work:
         time.sleep(1)
         before = len(work.acknowledged)
-        with long_reports(cloned), watched_locks(cloned) as locks:
+        with long_reports(cloned, told), watched_locks(cloned) as locks:
             began = time.monotonic()
             for revision in EXPANDING:
                 migrate.upgrade(cloned.owner_url, APP, revision, also=[FUTURE], say=told.append)
