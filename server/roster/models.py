@@ -177,5 +177,6 @@ class RosterRow(db.Base):
 db.REFUSALS["units_number_key"] = problems.UNIT_TAKEN
 db.REFUSALS["units_name_key"] = problems.UNIT_TAKEN
 db.REFUSALS["people_number_key"] = problems.STAFF_NUMBER_TAKEN
+db.REFUSALS["postings_pkey"] = problems.ID_REUSED  # Two people posted under one id in the same instant.
 db.REFUSALS["postings_no_overlap_excl"] = problems.POSTING_OVERLAP
 db.REFUSALS["posting_places_no_overlap_excl"] = problems.POSTING_PLACE_OVERLAP

@@ -1,6 +1,5 @@
 """Units, people and oneself over HTTP (派出单位、人员)."""
 
-from datetime import date
 from typing import Annotated
 from uuid import UUID
 
@@ -98,7 +97,7 @@ def people(
     ] = None,
     unit: Annotated[UUID | None, Query(description="派出单位 / sending unit")] = None,
     posted_on: Annotated[
-        date | None, Query(description="当日在任 / posted on this day, in that village or town if given")
+        pages.Day | None, Query(description="当日在任 / posted on this day, in that village or town if given")
     ] = None,
     cursor: pages.Cursor = None,
     limit: pages.Limit = 50,

@@ -3,7 +3,7 @@
 The files are those that tests/docs/witness.py keeps where ANSWERS_HEARD names one (bin/test does). Every status of
 success that an operation documents must have been given by it, and every refusal must have been met: those that all
 operations share somewhere, the others by each operation that documents them. UNFORCED names what no test can bring
-about at will.
+about at will, or what is answered where the witness does not stand.
 """
 
 import json
@@ -29,12 +29,22 @@ SHARED = {
         problems.UNSUPPORTED_MEDIA,
         problems.TOO_MANY_REQUESTS,
         problems.CLIENT_TOO_OLD,
+        problems.REQUEST_TIMEOUT,
+        problems.INVALID_REQUEST,
+        problems.BAD_CURSOR,
+        problems.FORBIDDEN,
+        problems.NOT_FOUND,
+        problems.PRECONDITION_REQUIRED,
+        problems.PRECONDITION_FAILED,
     )
 }
-"""Refusals by what all operations have in common; the authorization matrix meets those of tokens at each of them."""
+"""Refusals by what all operations have in common: one place each decides them. Which operation refuses whom is the
+authorization matrix's business, and what each refuses as invalid is the fuzzer's."""
 
 
 UNFORCED = {
+    "anywhere 408 request-timeout": "told by the connection, below the application: tests/faults/test_lines.py",
+    "anywhere 503 stopping": "told by a server that is stopped, a process of its own: tests/faults/test_stopping.py",
     "accounts-for-people 409 person-has-account": "two officers make the same person's account in the same instant",
     "roster-import 409 posting-overlap": "a posting is made between an import's reading and its writing",
     "roster-import 409 staff-number-taken": "a person is entered between an import's reading and its writing",

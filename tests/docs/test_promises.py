@@ -1,6 +1,7 @@
 """Refusals that the document promises and that no other test happens to meet; see answered.py."""
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ from factories_places import (
     publish,
     square,
 )
-from factories_roster import HOME, World, posted, roster_world
+from factories_roster import HOME, World, make_person, make_posting, posted, posting_body, roster_world
 
 from geo.zones import ZoneKind
 from server import ids
@@ -68,6 +69,17 @@ class TestTheRoster:
         assert client.post("/v1/people", json=person).status_code == 201
         assert client.post("/v1/people", json=person).status_code == 200
         assert code_of(client.post("/v1/people", json={**person, "name": "周九"})) == (409, "id-reused")
+
+    def test_one_id_for_two_people_at_once_is_one_posting(self, world: World, service: Service) -> None:
+        with service.database.write() as session:  # As a posting that another request has just stored.
+            person = make_person(session, "郑一")
+            other = make_posting(session, person, HOME, date(2025, 1, 1))
+        body = posting_body(world.person(None), id=str(other.id))
+        assert code_of(world.district.post("/v1/postings", json=body)) == (409, "id-reused")
+
+    def test_a_day_is_written_out(self, world: World) -> None:
+        answer = world.district.get("/v1/people", params={"posted_on": "0"})
+        assert (answer.status_code, answer.json()["errors"][0]["zh"]) == (422, "应为日期（YYYY-MM-DD）")
 
     def test_a_number_in_use_is_not_taken_over(self, world: World) -> None:
         client = world.district

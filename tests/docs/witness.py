@@ -34,8 +34,8 @@ class Witness:
         """Count one answer, and keep what is wrong with it."""
         self.complaints += held_against.faults(answer)
         operation = held_against.operation_of(answer.method, answer.path)
-        if operation is not None:
-            self.seen[f"{operation['operationId']} {answer.status} {_code(answer)}".strip()] += 1
+        name = operation["operationId"] if operation else "elsewhere"
+        self.seen[f"{name} {answer.status} {_code(answer)}".strip()] += 1
 
     def take(self) -> list[str]:
         """Return the complaints and forget them."""
