@@ -6,6 +6,8 @@ cluster below a folder of the bench's own. Nobody in it exists.
 
 import json
 import math
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +60,8 @@ class Place:
 @contextmanager
 def opened(scratch: Path = SCRATCH) -> Iterator[Place]:
     """Yield a fresh migrated database in a durable cluster; drop it and stop the cluster at the end."""
+    # Ended from outside, it still ends its servers and drops its database.
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(1))
     scratch.mkdir(parents=True, exist_ok=True)
     with cluster.ensure(scratch) as running:
         name = f"bench_{uuid4().hex[:10]}"

@@ -37,7 +37,7 @@ def main() -> None:
         "--density", type=float, default=1.75, help="60,000 people: 0.54 for a million, 2 for 3.7"
     )
     parser.add_argument(
-        "--transactions", type=int, default=8_000, help="of the floor, before and after; 0: none"
+        "--transactions", type=int, default=48_000, help="check-ins of the floor, before and after; 0: none"
     )
     parser.add_argument("--json", type=Path, help="write the result to this file as well")
     given = parser.parse_args()
