@@ -107,7 +107,7 @@ class CheckInIn(BaseModel):
     )
     position: PositionIn | None = Field(description="定位；没有时为 null / the fix, or null")
     no_position: NoPosition | None = Field(None, description="没有定位的原因 / why there is no fix")
-    outside_work: bool = Field(False, description="外勤 / work outside the village")
+    outside_work: bool = Field(False, strict=True, description="外勤 / work outside the village")
     note: Note | None = None
     client: Short | None = Field(None, examples=["zaicun-phone/1.0 (Android 14)"])
     salt: Annotated[str, Field(max_length=48), AfterValidator(_salt)] | None = Field(

@@ -64,11 +64,6 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", 400, 401, 403
 include-path = "/v1/check-ins/attempts"
 checks.unsupported_method.enabled = false
 
-# A phone's queue must not be stuck: a check-in takes 0 for false and "12" for 12, as it takes fields it does not know.
-[[operations]]
-include-operation-id = "checkins-put"
-checks.negative_data_rejection.enabled = false
-
 [auth.wfc]
 path = {people}
 refresh_interval = 30
