@@ -6,6 +6,7 @@ cluster below a folder of the bench's own. Nobody in it exists.
 
 import json
 import math
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -80,6 +81,7 @@ def opened(scratch: Path = SCRATCH) -> Iterator[Place]:
             yield place
         finally:
             running.drop_database(name)
+            shutil.rmtree(scratch / name, ignore_errors=True)
 
 
 def ring() -> list[tuple[float, float]]:
