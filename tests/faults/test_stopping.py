@@ -1,0 +1,113 @@
+"""Restarts under load: of the database, of the service, of one of its workers (M3). Phones notice a short wait."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+from factories_checkins import Cadre, make_cadre, make_world
+from faults.hammering import Ask, Hammer, checking_in, hammering, reading
+from faults.standing import Served, Standing, served, standing
+
+ROUNDS = int(os.environ.get("ZAICUN_PROVE_ROUNDS", "1"))
+PROVING = "ZAICUN_PROVE_ROUNDS" in os.environ
+BACK_WITHIN_S = 2.0 if PROVING else 6.0
+"""From when the database takes connections to the first acknowledgement (security.md M3)."""
+PHONES = 24
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Standing]:
+    with standing() as made:
+        yield made
+
+
+def crowd(running: Served, town: str) -> tuple[list[Cadre], list[Ask]]:
+    world = make_world(running.service, town=town)
+    cadres = [make_cadre(running.service, world) for _ in range(PHONES)]
+    asks = [checking_in(cadre) for cadre in cadres]
+    asks += [reading("me", "/v1/me", cadre.token) for cadre in cadres[: PHONES // 3]]
+    return cadres, asks
+
+
+def check_kept(running: Served, hammer: Hammer) -> set[tuple[UUID, UUID]]:
+    """Assert that every acknowledged check-in is stored once; return what was acknowledged."""
+    acked = {one.key for one in hammer.seen if one.status in {200, 201} and one.key}
+    with psycopg.connect(running.service.cloned.owner_url) as connection:
+        rows = connection.execute("SELECT person_id, id FROM checkins").fetchall()
+    assert len(rows) == len(set(rows))
+    assert acked <= set(rows)
+    return acked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["stop", "kill"])
+def test_a_database_that_restarts_under_load_is_used_again_at_once(
+    database: Standing, tmp_path: Path, way: str
+) -> None:
+    with served(database.cluster, database.cluster.app_dsn, tmp_path) as running:
+        _, asks = crowd(running, f"5001161{random.randrange(10, 99)}")
+        with hammering(running.port, asks, pause_s=0.1) as hammer:
+            for _ in range(ROUNDS):
+                time.sleep(1)
+                database.stop() if way == "stop" else database.kill()
+                database.start()
+                ready = time.monotonic()
+                end = ready + 15
+                while not [o for o in list(hammer.seen) if o.begun + o.took_s > ready and o.status == 201]:
+                    assert time.monotonic() < end, "not back"
+                    time.sleep(0.02)
+                assert time.monotonic() - ready <= BACK_WITHIN_S
+                time.sleep(0.5)
+        assert {one.status for one in hammer.seen} <= {200, 201, 503}
+        assert check_kept(running, hammer)
+
+
+@pytest.mark.slow
+def test_a_service_that_is_told_to_stop_answers_what_is_under_way(database: Standing, tmp_path: Path) -> None:
+    with served(database.cluster, database.cluster.app_dsn, tmp_path) as running:
+        _, asks = crowd(running, f"5001161{random.randrange(10, 99)}")
+        with (
+            hammering(running.port, asks, pause_s=0.1) as hammer,
+            psycopg.connect(running.service.cloned.owner_url) as lock,
+        ):
+            time.sleep(1)
+            lock.execute("LOCK TABLE checkins IN ACCESS EXCLUSIVE MODE")  # So that much is under way.
+            time.sleep(0.8)
+            told = time.monotonic()
+            running.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            lock.rollback()
+            assert running.process.wait(30) == 0
+            time.sleep(0.2)
+        # What had been taken before the signal was answered. What was sent in the same moment may find an idle line closed.
+        under_way = [o for o in hammer.seen if o.begun < told - 0.5 and o.begun + o.took_s > told]
+        assert under_way
+        assert {o.status for o in under_way} <= {200, 201, 503}
+        assert check_kept(running, hammer)
+        assert database.sessions() == [] or all(s[1] != "zaicun_app" for s in database.sessions())
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(database: Standing, tmp_path: Path) -> None:
+    with served(database.cluster, database.cluster.app_dsn, tmp_path, workers=2) as running:
+        _, asks = crowd(running, f"5001161{random.randrange(10, 99)}")
+        with hammering(running.port, asks, pause_s=0.1) as hammer:
+            for _ in range(ROUNDS):
+                time.sleep(1)
+                before = set(running.workers())
+                assert len(before) == 2
+                os.kill(random.Random(1).choice(sorted(before)), signal.SIGKILL)
+                end = time.monotonic() + 60
+                while not (len(set(running.workers())) == 2 and set(running.workers()) != before):
+                    assert time.monotonic() < end, "no new worker"
+                    time.sleep(0.2)
+            time.sleep(3)
+        late = [o for o in hammer.seen[-50:] if o.status == 201]
+        assert late  # It goes on.
+        assert check_kept(running, hammer)
