@@ -27,7 +27,7 @@ from server.auth import rules
 
 LONG = int(os.environ.get("ZAICUN_PROVE_EXAMPLES", "0"))
 REPORTS = ROOT / "var" / "test-results"
-EVERYDAY_EXAMPLES = 10
+EVERYDAY_EXAMPLES = 5
 ROLES = ["everyone", *identities.PEERS[:1], *(str(role) for role in Role if role != Role.CADRE)]
 CONFIG = """\
 base-url = {url}
