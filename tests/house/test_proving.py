@@ -1,0 +1,70 @@
+"""bin/prove: bounded, goes on after a failure, and keeps what it found without naming the machine."""
+
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import proving
+from bench.proving import Section
+
+WRITES = (
+    "import json, os; json.dump({{'figures': {{'rows': 7}}}}, open(os.environ['ZAICUN_PROVE_RESULT'], 'w'))"
+)
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(proving, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(proving, "TABLE", tmp_path / "RESULTS.md")
+    return tmp_path / "results"
+
+
+def section(name: str, code: str, minutes: float = 1) -> Section:
+    return Section(name, "a truth", (sys.executable, "-c", code), minutes)  # type: ignore[arg-type]
+
+
+def test_a_result_has_date_figures_and_machine_but_no_name_of_it(results: Path) -> None:
+    proving.prove(section("a", WRITES), quick=False)
+    (file,) = results.glob("*.json")
+    kept = json.loads(file.read_text("utf-8"))
+    assert (kept["passed"], kept["figures"]) == (True, {"rows": 7})
+    assert {"cores", "memory_gib", "kernel", "postgresql"} <= kept["machine"].keys()
+    assert platform.node() not in json.dumps(kept["machine"])
+
+
+def test_a_failure_is_kept_and_named() -> None:
+    result = proving.prove(section("a", "raise SystemExit(3)"), quick=False)
+    assert (result["passed"], result["ended"]) == (False, "exit code 3")
+
+
+@pytest.mark.slow
+def test_a_proof_out_of_time_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    child = f"import subprocess, time; p = subprocess.Popen(['sleep', '99']); open({str(mark)!r}, 'w').write(str(p.pid)); time.sleep(99)"
+    result = proving.prove(section("a", child, 0.2), quick=True)
+    assert (result["passed"], result["ended"]) == (False, "out of time")
+    time.sleep(0.2)
+    status = Path(f"/proc/{mark.read_text()}/stat")
+    assert not status.exists() or status.read_text().split()[2] == "Z"
+
+
+def test_quick_runs_are_not_kept(results: Path) -> None:
+    proving.prove(section("a", "pass"), quick=True)
+    assert not results.exists()
+
+
+def test_a_stale_table_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = section("a", WRITES)
+    monkeypatch.setattr(proving, "SECTIONS", (one,))
+    assert proving.write_table(only_compare=False) == 0
+    assert proving.write_table(only_compare=True) == 0
+    proving.prove(one, quick=False)
+    assert proving.write_table(only_compare=True) == 1
+    assert proving.write_table(only_compare=False) == 0
+    assert "rows 7" in proving.TABLE.read_text("utf-8")
+    assert os.fspath(proving.PROJECT) not in proving.TABLE.read_text("utf-8")
