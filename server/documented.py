@@ -1,6 +1,6 @@
 """What the OpenAPI document says that no single route does: refusals by their kinds, tokens, tags in both languages."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from fastapi import FastAPI
@@ -236,6 +236,19 @@ def _complete(document: dict[str, Any], open_to_all: Collection[str]) -> None:
         exemplary.write_into(operation, shown.get(operation["operationId"], {}))
         _say_sandbox(operation, components["schemas"])
         _name_headers(operation)
+    components["examples"] = _told_once(known.values())
+
+
+def _told_once(operations: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the examples of problems by code; the operations refer to them, for each is told fifty times."""
+    told: dict[str, Any] = {}
+    for operation in operations:
+        for answer in operation["responses"].values():
+            examples = answer.get("content", {}).get(problems.MEDIA_TYPE, {}).get("examples", {})
+            for code in examples:
+                told.setdefault(code, examples[code])
+                examples[code] = {"$ref": f"#/components/examples/{code}"}
+    return dict(sorted(told.items()))
 
 
 _SANDBOX = {

@@ -162,7 +162,7 @@ class Contract:
         return self._compiled[key]
 
     def _faults_of_headers(self, described: dict[str, Any], answer: Answer) -> list[str]:
-        said = {name.lower(): self._resolved(header) for name, header in described.items()}
+        said = {name.lower(): self.resolved(header) for name, header in described.items()}
         found = [
             f"the header {name} is not documented"
             for name in answer.headers
@@ -180,7 +180,8 @@ class Contract:
             ]
         return found
 
-    def _resolved(self, node: dict[str, Any]) -> dict[str, Any]:
+    def resolved(self, node: dict[str, Any]) -> dict[str, Any]:
+        """Follow references of the document until something stands there."""
         while "$ref" in node:
             target: Any = self.document
             for part in node["$ref"].removeprefix("#/").split("/"):
@@ -280,3 +281,8 @@ def answer_of(response: httpx.Response) -> Answer:
         response.content,
         dict(request.headers),
     )
+
+
+def resolved(node: dict[str, Any]) -> dict[str, Any]:
+    """Return what a reference of the document leads to; anything else as it is."""
+    return contract().resolved(node)

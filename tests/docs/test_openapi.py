@@ -53,7 +53,7 @@ def test_an_operation_documents_its_refusals(_method: str, _path: str, operation
         assert set(said["content"]) == {problems.MEDIA_TYPE}, status
         for code, example in content["examples"].items():
             assert problems.registry()[code].status == int(status)
-            assert example["value"]["code"] == code
+            assert contract.resolved(example)["value"]["code"] == code
 
 
 def test_every_tag_is_described_in_both_languages() -> None:
@@ -73,7 +73,7 @@ def _examples(node: object, place: str = "#") -> Iterator[tuple[str, dict[str, A
         if isinstance(schema, dict):  # A media type or a parameter.
             if isinstance(node.get("examples"), dict):
                 for name, each in node["examples"].items():
-                    yield f"{place}/{name}", schema, each["value"]
+                    yield f"{place}/{name}", schema, contract.resolved(each)["value"]
             if "example" in node:
                 yield place, schema, node["example"]
         for name, each in node.items():
