@@ -17,7 +17,7 @@ SHORTEST_PASSWORD = 12
 SAMPLE_PASSWORDS = frozenset(
     {
         "123456789012",
-        "1234567890abc",
+        "1234567890abc",  # pragma: allowlist secret
         "administrator",
         "change-me-please",
         "changemechangeme",

@@ -21,9 +21,9 @@ LEAST_DIFFERENT = 16
 _LARGEST_FILE = 65_536
 PUBLISHED = frozenset(
     {
-        "c8ecc9361a05e285f04c26f9572131a6deab07e9e2b865053c6f75a4d8bd2b32",  # RFC 7515 A.1. pragma: allowlist secret
-        "cfcef6cfb631f2a350b70a6ab72b20696f65f854aa3649a26b4cc1d2b0f5ce76",  # RFC 7515 A.3. pragma: allowlist secret
-        "43e4b74131385aec85e1f0764d6693ac5e7cc4977f998cc956e1241a818cfd1d",  # RFC 7517 A.2. pragma: allowlist secret
+        "c8ecc9361a05e285f04c26f9572131a6deab07e9e2b865053c6f75a4d8bd2b32",  # pragma: allowlist secret  RFC 7515 A.1
+        "cfcef6cfb631f2a350b70a6ab72b20696f65f854aa3649a26b4cc1d2b0f5ce76",  # pragma: allowlist secret  RFC 7515 A.3
+        "43e4b74131385aec85e1f0764d6693ac5e7cc4977f998cc956e1241a818cfd1d",  # pragma: allowlist secret  RFC 7517 A.2
     }
 )
 """SHA-256 of the secret half of keys printed in standards, which products are found to ship as their own."""
