@@ -9,7 +9,7 @@ from importlib import resources
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from server import problems
+from server import problems, sharing
 from server.auth import rules
 from server.auth.rules import PasswordFault
 from server.problems import FieldFault, Problem
@@ -17,6 +17,9 @@ from server.settings import Settings
 
 WAIT_S = 2.0
 """How long a request waits for its turn before it is told that the service is busy."""
+MOST_WAITING = sharing.WAITING_THREADS
+"""Beyond it a request is told at once. Who waits keeps a thread: more of them would take it from those with a connection,
+and everybody else would wait for people who log in."""
 
 
 class Hasher:
@@ -25,19 +28,30 @@ class Hasher:
     def __init__(self, settings: Settings, *, wait_s: float = WAIT_S) -> None:
         self._argon2 = PasswordHasher(time_cost=1, memory_cost=settings.argon2_memory_kib, parallelism=1)
         self._turns = threading.BoundedSemaphore(settings.argon2_parallel)
+        self._places = threading.BoundedSemaphore(MOST_WAITING)
         self._wait_s = wait_s
         self.work = 0  # Hashes computed so far, of whichever kind: the cost that guesses have caused.
         self._dummy = ""
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=self._wait_s):
-            raise Problem(problems.BUSY, headers={"Retry-After": "2"})
+        if not self._turns.acquire(blocking=False):
+            self._wait()
         try:
             self.work += 1
             yield
         finally:
             self._turns.release()
+
+    def _wait(self) -> None:
+        """Take a turn as soon as one is free. Raises Problem: too many wait already, or it took too long."""
+        if not self._places.acquire(blocking=False):
+            raise problems.later(problems.BUSY, least_s=2)
+        try:
+            if not self._turns.acquire(timeout=self._wait_s):
+                raise problems.later(problems.BUSY, least_s=2)
+        finally:
+            self._places.release()
 
     def hash(self, password: str) -> str:
         """Return the hash to store. Raises Problem (503 busy)."""
