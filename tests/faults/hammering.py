@@ -151,9 +151,7 @@ def probing(port: int, path: str, every_s: float) -> Iterator[Probe]:
     """Ask an address until the block ends; the probe is filled then."""
     probe = Probe()
     words = [sys.executable, str(Path(__file__).with_name("probe.py")), str(port), path, str(every_s)]
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, text=True
-    )  # It inherits this process's priority.
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     try:
         yield probe
     finally:

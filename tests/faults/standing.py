@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -193,7 +193,7 @@ class Served:
         if self.service.settings.workers == 1:
             return [self.process.pid]
         listed = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
             capture_output=True,
             text=True,
             check=True,
@@ -215,13 +215,6 @@ class Served:
 def _status(pid: int, name: str) -> str:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(line.partition(":")[2].strip() for line in lines if line.startswith(name + ":"))
-
-
-def preferred(pids: Iterable[int]) -> None:
-    """Let these processes go before others, where that is allowed: what else runs on the machine is not measured."""
-    for pid in pids:
-        with contextlib.suppress(PermissionError, ProcessLookupError):
-            os.setpriority(os.PRIO_PROCESS, pid, -10)
 
 
 def environment(**settings: object) -> dict[str, str]:
@@ -258,7 +251,6 @@ def served(cluster: Cluster, url: str, var: Path, **settings: Any) -> Iterator[S
                 Service(address, cloned, create_app(own), owner, own, client), process, port, log
             )
             running.ready(90)
-            preferred([*running.workers(), *postgres.processes_in(cluster.data), os.getpid()])
             yield running
     finally:
         owner.close()

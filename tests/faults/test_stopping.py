@@ -93,21 +93,40 @@ def test_a_service_that_is_told_to_stop_answers_what_is_under_way(database: Stan
         assert database.sessions() == [] or all(s[1] != "zaicun_app" for s in database.sessions())
 
 
+def at_work(database: Standing, running: Served, but: set[int]) -> set[int]:
+    """Wait until two workers serve that are not the pair `but`; return their processes.
+
+    A worker serves when its pulse has a session: that is the first thing it does with the database.
+    """
+    end = time.monotonic() + 60
+    while True:
+        found = set(running.workers())
+        pulses = [name for name, _, _ in database.sessions() if name == "zaicun pulse"]
+        if len(found) == len(pulses) == 2 and found != but:
+            return found
+        assert time.monotonic() < end, (found, pulses, running.log.read_text()[-2000:])
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(database: Standing, tmp_path: Path) -> None:
     with served(database.cluster, database.cluster.app_dsn, tmp_path, workers=2) as running:
         _, asks = crowd(running, f"5001161{random.randrange(10, 99)}")
+        workers = at_work(database, running, but=set())
         with hammering(running.port, asks, pause_s=0.1) as hammer:
-            for _ in range(ROUNDS):
+            for number in range(ROUNDS):
                 time.sleep(1)
-                before = set(running.workers())
-                assert len(before) == 2
-                os.kill(random.Random(1).choice(sorted(before)), signal.SIGKILL)
-                end = time.monotonic() + 60
-                while not (len(set(running.workers())) == 2 and set(running.workers()) != before):
-                    assert time.monotonic() < end, "no new worker"
-                    time.sleep(0.2)
-            time.sleep(3)
-        late = [o for o in hammer.seen[-50:] if o.status == 201]
-        assert late  # It goes on.
+                killed = random.Random(number).choice(sorted(workers))
+                os.kill(killed, signal.SIGKILL)
+                left = at_work(database, running, but=workers)
+                assert killed not in left
+                assert left & workers  # The other one has served on.
+                workers = left
+            healed = time.monotonic()
+            time.sleep(1)
+        broken = [one for one in hammer.seen if one.status == 0]
+        assert broken  # Who was with the killed one has noticed,
+        assert all(one.begun < healed for one in broken)  # and nobody afterwards.
+        assert {one.status for one in hammer.seen} <= {0, 200, 201, 503}
+        assert [one for one in hammer.during(healed, time.monotonic()) if one.status == 201]
         assert check_kept(running, hammer)
