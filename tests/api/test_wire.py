@@ -1,5 +1,6 @@
 """What arrives before there is a request: no HTTP at all, and heads that do not end. Over plain sockets."""
 
+import contextlib
 import json
 import socket
 import time
@@ -101,3 +102,62 @@ def test_a_whole_head_may_come_byte_by_byte_and_many_requests_on_one_line(line: 
         while b'{"status":"alive"}' not in received:
             received += line.recv(65_536)
         assert received.startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "more"),
+    [
+        (b"1\r\n{\r\n0\r\nx-endless: ", b"a" * 1_000),
+        (b"1\r\n{\r\n0\r\n", b"x-more: 1\r\n" * 100),
+        (b"1;endless=", b"a" * 1_000),
+    ],
+)
+def test_trailers_that_do_not_end_are_given_up(line: socket.socket, beginning: bytes, more: bytes) -> None:
+    line.sendall(b"POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + beginning)
+    sent = 0
+    with contextlib.suppress(OSError):  # The server has closed.
+        while sent < 40 * wire.LARGEST_HEAD:
+            sent += line.send(more)
+            time.sleep(0.0005)
+    assert sent < 4 * wire.LARGEST_HEAD
+
+
+def test_a_trailer_is_no_header(line: socket.socket) -> None:
+    line.sendall(
+        b"POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+    )
+    time.sleep(0.1)
+    line.sendall(b"0\r\nContent-Type: text/plain\r\n\r\n")
+    status, _, body = answered(line)
+    assert (status, body["code"]) == (422, "invalid-request")
+
+
+def test_many_pieces_with_little_content_each_are_one_body(line: socket.socket) -> None:
+    content = b'{"login": "x"}' + b" " * 40_000
+    line.sendall(
+        b"POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(b"1\r\n%c\r\n" % each for each in content)
+    )
+    line.sendall(b"0\r\n\r\n")
+    status, _, body = answered(line)
+    assert (status, body["code"]) == (422, "invalid-request")
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 31", b"Transfer-Encoding: chunked"])
+def test_content_is_never_read_as_the_next_request(line: socket.socket, framing: bytes) -> None:
+    line.sendall(
+        b"POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+        + framing
+        + b"\r\n\r\n"
+    )
+    time.sleep(0.1)
+    with contextlib.suppress(OSError):
+        line.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    status, headers, body = answered(line)  # It reads to the end: there is one answer.
+    assert (status, body["code"], headers["connection"]) == (400, "malformed-request", "close")
+
+
+def test_an_upgrade_without_content_is_not_taken_up(line: socket.socket) -> None:
+    line.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n")
+    assert answered(line)[0] == 200
