@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from server import clock, http, metrics, pages, problems
 from server.access import Who
@@ -44,6 +45,8 @@ class RecordedRoute(APIRoute):
 
 
 async def _keep_attempt(request: Request, error: RequestValidationError | HTTPException | Problem) -> None:
+    if isinstance(error.__cause__, ClientDisconnect):
+        return  # The line broke while it was being sent: nothing was refused, and the phone sends again.
     kind = _refused_as(request, error)
     try:
         who = who_of(request)

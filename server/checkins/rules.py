@@ -65,6 +65,8 @@ def timing(captured_at: datetime, sent_at: datetime, received_at: datetime) -> T
     23:59:58 that arrives at 00:00:05 belongs to the day it was made. The result never lies after `received_at`.
     Raises OverflowError for readings that place the tap outside the calendar or before 2000.
     """
+    # A reading that has no year in UTC could be stored, but never read again.
+    captured_at, sent_at = captured_at.astimezone(UTC), sent_at.astimezone(UTC)
     off = sent_at - received_at
     waited = max(sent_at - captured_at, timedelta(0))
     corrected = abs(off) > CLOCK_TOLERANCE
