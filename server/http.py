@@ -20,18 +20,17 @@ from server.problems import FieldFault, Kind, Problem
 LOG = logging.getLogger("zaicun.http")
 
 
+_RANGE = re.compile(r"\s*(zh|en)(?:-[a-z0-9-]*)?\s*(?:;\s*q=([01](?:\.\d*)?))?\s*", re.IGNORECASE)
+
+
 def language(request: Request) -> str:
     """Choose zh or en by Accept-Language (RFC 9110 section 12.5.4); Chinese unless English is preferred."""
-    best, chosen = -1.0, "zh"
+    best, chosen = 0.0, "zh"
     for part in request.headers.get("accept-language", "")[:200].split(","):
-        tag, _, weight = part.strip().partition(";q=")
-        primary = tag.strip().split("-")[0].lower()
-        try:
-            quality = float(weight) if weight else 1.0
-        except ValueError:
-            continue
-        if primary in {"zh", "en"} and quality > best:
-            best, chosen = quality, primary
+        asked = _RANGE.fullmatch(part)
+        quality = float(asked[2] or 1) if asked else 0.0  # Weight 0 says: not this one.
+        if asked and quality > best:
+            best, chosen = quality, asked[1].lower()
     return chosen
 
 

@@ -74,6 +74,9 @@ def test_an_answer_that_may_be_kept_says_so_itself(officer: httpx.Client, world:
         ("zh-CN,en;q=0.9", "zh", "未找到"),
         ("fr", "zh", "未找到"),
         ("en;q=x", "zh", "未找到"),
+        ("zh-CN; q=0.1, en-US; q=0.9", "en", "Not found"),  # Blanks are allowed (RFC 9110 section 12.4.2).
+        ("EN;Q=1", "en", "Not found"),
+        ("fr, en;q=0", "zh", "未找到"),  # Weight 0: not this one.
     ],
 )
 def test_a_problem_says_in_which_language_it_is(
