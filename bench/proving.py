@@ -155,7 +155,7 @@ def prove(section: Section, *, quick: bool) -> dict[str, Any]:
         "ended": "out of time" if code is None else f"exit code {code}",
         "date": begun.isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
-        "commit": _said("git", "rev-parse", "--short=12", "HEAD"),
+        "commit": f"g{_said('git', 'rev-parse', '--short=10', 'HEAD')}",  # As git describe writes it.
         "changed": bool(_said("git", "status", "--porcelain", "--untracked-files=no")),
         "command": " ".join([*(f"{k}={v}" for k, v in more.items()), *(w for w in section.command)])
         .replace("{python}", "python").replace("--junit-xml={report} ", "").replace("-p no:cacheprovider ", ""),
