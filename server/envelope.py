@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import clients, deadlines, deprecations, ids, problems
+from server import clients, deadlines, deprecations, ids, problems, sandbox
 from server.admission import Admission
 from server.problems import Problem
 from server.settings import Settings
@@ -80,6 +80,7 @@ class Envelope:
         self.answer_within_s = settings.answer_within_s
         self.minimums = clients.minimums(settings.minimum_clients)
         self._outdated: dict[bytes, Header | None] = {}
+        self.sandbox = settings.sandbox
         self._always: list[Header] = [_NOSNIFF]
         if self.origins:
             self._always.append(_VARY)
@@ -113,7 +114,12 @@ class Envelope:
         if refused is None:
             await self._served(scope, receive, exchange)
         else:
-            await self.answer(refused, Request(scope))(scope, receive, exchange.send)
+            await self._told(self.answer(refused, Request(scope)), scope, receive, exchange)
+
+    async def _told(self, response: Response, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
+        """Send an answer of the envelope's own; the layer that marks what leaves a sandbox lies inside of this one."""
+        told = sandbox.Marked(response) if self.sandbox else response
+        await told(scope, receive, exchange.send)
 
     async def _served(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         limit = self._limit(scope["path"])
@@ -135,7 +141,7 @@ class Envelope:
             answer = self.crashed(error, Request(scope))
             # Once begun, the server cuts the connection instead, and the client sees that the answer is not whole.
             if not exchange.started:
-                await answer(scope, receive, exchange.send)
+                await self._told(answer, scope, receive, exchange)
         finally:
             self.admission.leave(scope["state"])
 

@@ -61,13 +61,15 @@ class Vitals:
             self._give_up(task)
             return self._told(None)
         answer = None
-        with contextlib.suppress(psycopg.Error, OSError):
+        # Whoever asked first may have given up for all who share the question.
+        with contextlib.suppress(psycopg.Error, OSError, asyncio.CancelledError):
             answer = task.result()
             self._jobs = answer.jobs
         return self._told(answer)
 
     async def _asked(self) -> Answer:
         began = time.perf_counter()
+        self._connection = None
         connection = await psycopg.AsyncConnection.connect(
             self._url,
             autocommit=True,
@@ -85,6 +87,8 @@ class Vitals:
         return Answer(time.perf_counter() - began, dict(jobs), sessions, silent_s, busy_s)
 
     def _give_up(self, task: asyncio.Task[Answer]) -> None:
+        if self._asking is not task:
+            return  # Given up already; the connection may be that of the next question.
         if self._connection is not None:
             bounded.cut(self._connection.pgconn)  # What waits on it fails, and closes it.
         task.add_done_callback(lambda ended: None if ended.cancelled() else ended.exception())

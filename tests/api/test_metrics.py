@@ -1,5 +1,7 @@
 """Who may read the numbers, and that a sick database does not keep the page from coming."""
 
+import asyncio
+import socket
 import threading
 import time
 from itertools import pairwise
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from server import metrics
+from server import metrics, vitals
 from server.settings import SettingsFault, load
 from server.tally import Family, Kind, Tally, clear
 
@@ -104,6 +106,20 @@ def test_while_the_database_is_away_the_page_comes_and_says_so(clone: Clone, tmp
             assert "zaicun_http_requests_total" in page
             owner.execute(b'ALTER DATABASE "' + name + b'" CONNECTION LIMIT -1')
         assert "zaicun_database_up 1.0" in running.client.get("/metrics").text
+
+
+def test_two_readers_of_a_frozen_database_both_get_their_page() -> None:
+    """Prometheus is often run twice; who asked second shares the question, and may not fail with it."""
+
+    async def asked_twice() -> list[list[str]]:
+        with socket.create_server(("127.0.0.1", 0)) as silent:  # It takes connections and never says a word.
+            told = vitals.Vitals(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none")
+            first = asyncio.create_task(told.ask())
+            await asyncio.sleep(0.5)
+            both = await asyncio.gather(first, told.ask())
+        return [[str(sample.value) for sample in page[0].samples] for page in both]
+
+    assert asyncio.run(asked_twice()) == [["0.0"], ["0.0"]]
 
 
 # --- the tally

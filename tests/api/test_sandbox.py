@@ -13,9 +13,10 @@ from conftest import Clone, Service, running_service
 from factories_auth import DISTRICT, make_account, token_for
 from factories_checkins import check_in, make_cadre, make_world
 
-from server import clock, installation, migrate, runtime, safety, sandbox
+from server import clock, envelope, installation, migrate, runtime, safety, sandbox
 from server.access import Role
 from server.cluster import APP_ROLE, OWNER_ROLE, Cluster
+from server.db import Database
 from server.installation import Kind
 from server.settings import Settings, SettingsFault, replaced
 
@@ -45,6 +46,27 @@ def test_every_answer_of_a_sandbox_is_marked(officer: httpx.Client, path: str) -
     assert answer.headers["Sandbox"] == "true"
     assert answer.json()["sandbox"] is True
     assert int(answer.headers["Content-Length"]) == len(answer.content)
+
+
+def test_a_refusal_before_any_route_is_marked_as_well(place: Service) -> None:
+    for path, headers, status in (
+        ("/v1/units?" + "a" * envelope.LONGEST_URL, {}, 414),
+        ("/v1/units", {"x-large": "a" * envelope.LARGEST_HEADERS}, 431),
+    ):
+        answer = place.client.get(path, headers=headers)
+        assert answer.status_code == status
+        assert answer.json()["sandbox"] is True
+        assert int(answer.headers["Content-Length"]) == len(answer.content)
+
+
+def test_a_crash_is_marked_as_well(officer: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Database, "read", None)
+    answer = officer.get("/v1/units")
+    assert (answer.status_code, answer.json()["code"], answer.json()["sandbox"]) == (
+        500,
+        "internal-error",
+        True,
+    )
 
 
 def test_an_answer_without_content_is_marked_by_its_header(officer: httpx.Client) -> None:
