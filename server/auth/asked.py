@@ -3,6 +3,7 @@
 All are coroutines that never wait, as in `server.gate`.
 """
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -20,10 +21,14 @@ async def doorkeeper(request: Request) -> Doorkeeper:
     return found
 
 
-async def hasher(request: Request) -> Hasher:
-    """Return the application's hasher, which bounds parallel work for the whole process."""
+async def hasher(request: Request) -> AsyncIterator[Hasher]:
+    """Give the application's hasher, which bounds parallel work for the whole process, with a place for this request.
+
+    Raises Problem (503 busy).
+    """
     found: Hasher = request.app.state.hasher
-    return found
+    with found.place():
+        yield found
 
 
 Door = Annotated[Doorkeeper, Depends(doorkeeper)]

@@ -1,6 +1,8 @@
 """Passwords: Argon2id (RFC 9106) with bounded parallel work, and the check of new ones (security.md M12)."""
 
+import secrets
 import threading
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -9,7 +11,7 @@ from importlib import resources
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from server import problems, sharing
+from server import deadlines, problems, sharing
 from server.auth import rules
 from server.auth.rules import PasswordFault
 from server.problems import FieldFault, Problem
@@ -17,9 +19,11 @@ from server.settings import Settings
 
 WAIT_S = 2.0
 """How long a request waits for its turn before it is told that the service is busy."""
+_REST_S = 1.0
+"""Left of a request's time when its turn comes: for the hash on a busy machine, and the transaction after it."""
 MOST_WAITING = sharing.WAITING_THREADS
-"""Beyond it a request is told at once. Who waits keeps a thread: more of them would take it from those with a connection,
-and everybody else would wait for people who log in."""
+"""Requests that may be inside beside those that hash: the next is told at once. More of them would take the threads and
+the places that everybody else needs, and people who log in would keep those from working who are logged in."""
 
 
 class Hasher:
@@ -28,30 +32,37 @@ class Hasher:
     def __init__(self, settings: Settings, *, wait_s: float = WAIT_S) -> None:
         self._argon2 = PasswordHasher(time_cost=1, memory_cost=settings.argon2_memory_kib, parallelism=1)
         self._turns = threading.BoundedSemaphore(settings.argon2_parallel)
-        self._places = threading.BoundedSemaphore(MOST_WAITING)
+        self.places = settings.argon2_parallel + MOST_WAITING
+        self._inside = 0
         self._wait_s = wait_s
         self.work = 0  # Hashes computed so far, of whichever kind: the cost that guesses have caused.
-        self._dummy = ""
+        self._dummy = _unmatched(settings.argon2_memory_kib)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(blocking=False):
-            self._wait()
+        deadline = deadlines.current()
+        patience = self._wait_s if deadline is None else min(self._wait_s, deadline.left() - _REST_S)
+        if not self._turns.acquire(timeout=max(patience, 0)):
+            raise problems.later(problems.BUSY, least_s=2)
         try:
             self.work += 1
             yield
         finally:
             self._turns.release()
 
-    def _wait(self) -> None:
-        """Take a turn as soon as one is free. Raises Problem: too many wait already, or it took too long."""
-        if not self._places.acquire(blocking=False):
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place for a request that will hash. Raises Problem (503 busy) at once when all are taken.
+
+        Used on the event loop only, before the request takes a thread or a connection, so it needs no lock.
+        """
+        if self._inside >= self.places:
             raise problems.later(problems.BUSY, least_s=2)
+        self._inside += 1
         try:
-            if not self._turns.acquire(timeout=self._wait_s):
-                raise problems.later(problems.BUSY, least_s=2)
+            yield
         finally:
-            self._places.release()
+            self._inside -= 1
 
     def hash(self, password: str) -> str:
         """Return the hash to store. Raises Problem (503 busy)."""
@@ -63,8 +74,6 @@ class Hasher:
 
         So an unknown login, an account without a password and a wrong password take the same time (M12).
         """
-        if not self._dummy:
-            self._dummy = self.hash("a password that nobody has")
         with self._turn():
             try:
                 self._argon2.verify(stored or self._dummy, rules.fold_password(password))
@@ -75,6 +84,12 @@ class Hasher:
     def outdated(self, stored: str) -> bool:
         """Tell whether the hash was made with other parameters than today's."""
         return self._argon2.check_needs_rehash(stored)
+
+
+def _unmatched(memory_kib: int) -> str:
+    """Return what looks like a stored hash and is none: random bytes, so that making it costs no turn."""
+    salt, digest = (b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (16, 32))
+    return f"$argon2id$v=19$m={memory_kib},t=1,p=1${salt}${digest}"
 
 
 @cache

@@ -1,5 +1,6 @@
 """Logging in, activation, passwords and throttling, over real HTTP (security.md M12)."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -19,13 +20,12 @@ from factories_login import PASSWORD, WRONG, Work, activate, log_in, new_code
 from factories_places import make_region
 from factories_roster import make_person, make_posting
 
-from server import ids, problems
+from server import ids
 from server.access import Role
 from server.audit import AuditEntry
 from server.auth import passwords
 from server.auth.models import Account, OneTimeCode, Throttle
 from server.auth.passwords import Hasher
-from server.problems import Problem
 from server.settings import Settings
 
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -164,22 +164,20 @@ def test_when_all_turns_are_taken_the_answer_is_busy_and_the_attempt_is_not_coun
     assert log_in(service, cadre.login, PASSWORD).status_code == 200
 
 
-def test_beyond_those_who_may_wait_the_answer_is_busy_at_once() -> None:
-    hasher = Hasher(Settings(argon2_parallel=1, argon2_memory_kib=19_456), wait_s=60)
-    stored = hasher.hash(PASSWORD)
-    with ThreadPoolExecutor(passwords.MOST_WAITING) as pool:
-        with hasher._turn():  # noqa: SLF001  Somebody hashes.
-            waiting = [pool.submit(hasher.verify, stored, PASSWORD) for _ in range(passwords.MOST_WAITING)]
-            end = time.monotonic() + 10
-            while hasher._places._value and time.monotonic() < end:  # noqa: SLF001
-                time.sleep(0.01)
-            begun = time.monotonic()
-            with pytest.raises(Problem) as refused:
-                hasher.verify(stored, PASSWORD)
-            assert time.monotonic() - begun < 1
-        assert all(one.result() for one in waiting)  # Who had a place gets a turn.
-    assert (refused.value.kind, "Retry-After" in refused.value.headers) == (problems.BUSY, True)
-    assert hasher.verify(stored, PASSWORD)  # The places are free again.
+def test_beyond_those_who_may_be_inside_the_answer_is_busy_at_once(service: Service, cadre: Account) -> None:
+    hasher: Hasher = service.app.state.hasher
+    with contextlib.ExitStack() as stack:
+        for _ in range(service.settings.argon2_parallel + passwords.MOST_WAITING):
+            stack.enter_context(hasher.place())
+        work = hasher.work
+        refused = log_in(service, cadre.login, PASSWORD)
+        assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+        assert refused.headers["retry-after"] in {"2", "3", "4"}
+        assert hasher.work == work
+    for password in (WRONG, PASSWORD):  # However a request ends, it gives its place back.
+        for _ in range(2):
+            log_in(service, cadre.login, password)
+    assert hasher._inside == 0  # noqa: SLF001
 
 
 def test_never_more_hashes_at_once_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +195,7 @@ def test_never_more_hashes_at_once_than_allowed(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(PasswordHasher, "verify", slow)
     hasher = Hasher(Settings(argon2_parallel=3, argon2_memory_kib=19_456))
-    with ThreadPoolExecutor(3 + passwords.MOST_WAITING) as pool:
+    with ThreadPoolExecutor(12) as pool:
         assert all(pool.map(lambda _: hasher.verify("stored", PASSWORD), range(24)))
     assert most == 3
 

@@ -40,6 +40,8 @@ class Ask:
     method: str
     make: Callable[[], tuple[str, dict[str, Any] | None, tuple[UUID, UUID] | None]]
     token: str = ""
+    address: Callable[[], str] | None = None
+    """Where the request says it comes from, for a service behind a proxy."""
 
 
 class Connection:
@@ -50,7 +52,9 @@ class Connection:
         self.reader: asyncio.StreamReader | None = None
         self.writer: asyncio.StreamWriter | None = None
 
-    async def ask(self, method: str, path: str, token: str, body: Any) -> tuple[int, dict[str, str], bytes]:
+    async def ask(
+        self, method: str, path: str, token: str, body: Any, more: str = ""
+    ) -> tuple[int, dict[str, str], bytes]:
         """Send one request and return status, headers and body. Raises OSError or EOFError when the line breaks."""
         if self.writer is None or self.writer.is_closing():
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -59,7 +63,7 @@ class Connection:
         head = f"{method} {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {len(content)}\r\n"
         head += "Content-Type: application/json\r\n" if content else ""
         head += f"Authorization: Bearer {token}\r\n" if token else ""
-        self.writer.write(head.encode() + b"\r\n" + content)
+        self.writer.write((head + more).encode() + b"\r\n" + content)
         line = await self.reader.readline()
         if not line:
             raise EOFError
@@ -95,10 +99,11 @@ class Hammer:
         await asyncio.sleep(drawn.random() * 0.2)
         while not self.stopping.is_set():
             path, body, key = ask.make()
+            more = f"X-Forwarded-For: {ask.address()}\r\n" if ask.address else ""
             begun = time.monotonic()
             try:
                 status, headers, content = await asyncio.wait_for(
-                    line.ask(ask.method, path, ask.token, body), 30
+                    line.ask(ask.method, path, ask.token, body, more), 30
                 )
             except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError):
                 line.close()
@@ -182,3 +187,15 @@ def logging_in(login: str) -> Ask:
     """Return somebody who logs in with a wrong password."""
     body = {"login": login, "password": "not the right one"}  # pragma: allowlist secret
     return Ask("login", "POST", lambda: ("/v1/auth/login", body, None))
+
+
+def strangers() -> Ask:
+    """Return people who log in from everywhere, each once: none is slowed, all passwords are wrong."""
+
+    def make() -> tuple[str, dict[str, Any], None]:
+        return "/v1/auth/login", {"login": f"n-{ids.new_id().hex[-12:]}", "password": "not it"}, None
+
+    def address() -> str:
+        return ".".join(str(random.randrange(1, 255)) for _ in range(4))
+
+    return Ask("login", "POST", make, address=address)
