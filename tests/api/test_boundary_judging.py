@@ -25,7 +25,6 @@ from sqlalchemy import orm
 from server import problems
 from server.places import hooks
 from server.places.hooks import Effect, ZoneChange
-from server.problems import Problem
 from server.state import StateVersion
 
 pytestmark = pytest.mark.slow  # Each import starts two processes that read and report.
@@ -103,8 +102,8 @@ def test_publishing_that_fails_half_way_leaves_nothing(
     shown = bring(desk.importer, layer(feature(code, "村0", square(code)))).json()
 
     class Failing(Told):
-        def boundaries_published(self, _session: orm.Session, changes: Sequence[ZoneChange]) -> None:
-            raise Problem(problems.BUSY, changes=len(changes))
+        def boundaries_published(self, _session: orm.Session, _changes: Sequence[ZoneChange]) -> None:
+            raise problems.later(problems.BUSY)
 
     with service.database.read() as session:
         before = session.scalars(sa.select(StateVersion.version).filter_by(name="boundaries")).one()
