@@ -103,7 +103,10 @@ def _value(settings: Settings, name: str) -> str:
     if name in setting_texts.SECRET:
         return "***" if value else ""
     if name.endswith("database_url") and value:
-        return sa.make_url(value).render_as_string(hide_password=True)
+        url = sa.make_url(value)
+        # libpq takes passwords behind the question mark too, which SQLAlchemy does not hide.
+        hidden = {key: "hidden" for key in url.query if "password" in key}
+        return url.update_query_dict(hidden).render_as_string(hide_password=True)
     if isinstance(value, tuple):
         return ", ".join(value)
     if isinstance(value, bool):
@@ -190,7 +193,7 @@ def _exists(path: Path) -> bool:
 def _port(settings: Settings) -> Line:
     """Tell whether the port is free, or held by this very service."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{settings.port}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"{settings.own_url}/readyz", timeout=5) as answer:  # noqa: S310  Ours, http.
             state = "ok" if answer.status == 200 else "warn"  # noqa: PLR2004  HTTP's own figure.
             return Line(
                 "serve",
@@ -207,10 +210,10 @@ def _port(settings: Settings) -> Line:
         )
     except OSError:
         pass
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", settings.port))
+            probe.bind((settings.host, settings.port))
         except OSError as fault:
             return Line(
                 "port",

@@ -2,6 +2,7 @@
 
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import click
 
@@ -14,9 +15,10 @@ from server.console import plainly
 @plainly
 def health(port: int | None) -> None:
     """Ask the running service whether it is ready; exits with 1 when it is not."""
-    address = f"http://127.0.0.1:{port or settings_module.load().port}/readyz"
+    settings = settings_module.load()
+    address = f"{replace(settings, port=port or settings.port).own_url}/readyz"
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
+        with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310  Ours, http.
             click.echo(answer.read().decode())
     except (urllib.error.URLError, TimeoutError, OSError) as error:
         raise click.ClickException(f"not ready: {error}") from error

@@ -83,8 +83,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "of check-ins that went well one of so many has a line; 0: none",
     ),
     "metrics_token": (
-        "读取 /metrics 所需的令牌；空则仅本机可读",
-        "whoever sends it may read /metrics; empty: this machine alone",
+        "读取 /metrics 所需的令牌；空则仅本机可读，且 behind_proxy=yes 时无人可读",
+        "whoever sends it may read /metrics; empty: this machine alone, and nobody behind a proxy",
     ),
     "metrics_dir": (
         "工作进程计数的目录；空则临时建立",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from server import clients, origins
 
@@ -76,6 +77,12 @@ class Settings:
     def keys_dir(self) -> Path:
         """Return the folder of the signing keys."""
         return self.keys or self.var / "keys"
+
+    @property
+    def own_url(self) -> str:
+        """Return where this machine itself reaches the service; one bound to every address is reached by loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  Compared, not bound to.
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def token_issuer(self) -> str:
@@ -161,8 +168,11 @@ def _check(settings: Settings) -> None:
         value = getattr(settings, name)
         if not low <= value <= high:
             raise SettingsFault(f"ZAICUN_{name.upper()}={value} must lie between {low} and {high}.")
-    if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
-        raise SettingsFault("ZAICUN_DATABASE_URL must begin with postgresql://.")
+    for name, url in (
+        ("DATABASE_URL", settings.database_url),
+        ("OWNER_DATABASE_URL", settings.owner_database_url),
+    ):
+        _check_address(f"ZAICUN_{name}", url)
     if not settings.district_code.isdigit():
         raise SettingsFault("ZAICUN_DISTRICT_CODE must be digits, a prefix of the 12-digit region codes.")
     _check_clients(settings)
@@ -173,6 +183,19 @@ def _check(settings: Settings) -> None:
             f"ZAICUN_HOST={settings.host} would serve without TLS to others. Put a TLS proxy in front and say so "
             "with ZAICUN_BEHIND_PROXY=yes, or bind to 127.0.0.1."
         )
+
+
+def _check_address(name: str, url: str) -> None:
+    """Refuse an address that cannot be read. It may hold a password, so it is not repeated."""
+    if url and not url.startswith(("postgresql://", "postgres://")):
+        raise SettingsFault(f"{name} must begin with postgresql://.")
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise SettingsFault(
+            f"{name} cannot be read: after the host's colon stands no port. In a password the characters : / ? # [ ] @ % "
+            "are written as % and two hexadecimal digits (# is %23)."
+        ) from None
 
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")

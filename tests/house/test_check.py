@@ -2,7 +2,9 @@
 
 import json
 import socket
+import threading
 from dataclasses import fields
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from conftest import ROOT, Clone
 
 from server import setting_texts
 from server.cli import main
-from server.settings import Settings
+from server.settings import Settings, replaced
 
 PASSWORD = "a-long-and-secret-one"  # pragma: allowlist secret
 
@@ -63,6 +65,19 @@ def test_a_sound_machine_is_told_so_and_secrets_are_masked(clone: Clone, tmp_pat
         ({"ZAICUN_PROT": "80"}, "ZAICUN_PROT"),
         ({"ZAICUN_HOST": "0.0.0.0"}, "ZAICUN_BEHIND_PROXY"),  # noqa: S104  Must be named.
         ({"ZAICUN_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "cannot be reached"),
+        (
+            {"ZAICUN_DATABASE_URL": f"postgresql://nobody:{PASSWORD}#1@127.0.0.1/none"},
+            "ZAICUN_DATABASE_URL cannot be read",
+        ),
+        (
+            {"ZAICUN_OWNER_DATABASE_URL": f"postgresql://o:{PASSWORD}@127.0.0.1:x/z"},
+            "ZAICUN_OWNER_DATABASE_URL cannot",
+        ),
+        ({"ZAICUN_OWNER_DATABASE_URL": "mysql://localhost/z"}, "must begin with postgresql://"),
+        (
+            {"ZAICUN_DATABASE_URL": f"postgresql:///none?host=127.0.0.1&port=1&password={PASSWORD}"},
+            "cannot be reached",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_in_both_languages(env: dict[str, str], named: str, tmp_path: Path) -> None:
@@ -71,6 +86,8 @@ def test_what_is_wrong_is_named_in_both_languages(env: dict[str, str], named: st
     assert named in answer.output
     assert "✗" in answer.output
     assert "Traceback" not in answer.output
+    assert isinstance(answer.exception, SystemExit)
+    assert PASSWORD not in answer.output
 
 
 def test_two_faults_are_named_at_once(tmp_path: Path) -> None:
@@ -85,3 +102,32 @@ def test_a_port_held_by_a_stranger_is_named(tmp_path: Path) -> None:
         port = stranger.getsockname()[1]
         answer = run(ZAICUN_VAR=str(tmp_path), ZAICUN_PORT=str(port))
     assert f"Port {port} cannot be had" in answer.output
+
+
+def test_a_service_that_is_bound_to_one_address_is_asked_there(tmp_path: Path) -> None:
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_words: object) -> None:
+            """Say nothing."""
+
+    class OnlyThere(HTTPServer):
+        address_family = socket.AF_INET6
+
+    with OnlyThere(("::1", 0), Ready) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = str(server.server_address[1])
+        env = {"ZAICUN_HOST": "::1", "ZAICUN_PORT": port}
+        assert f"The service is ready on port {port}" in run(ZAICUN_VAR=str(tmp_path), **env).output
+        assert CliRunner(env=env).invoke(main, ["health"]).exit_code == 0
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("0.0.0.0", "http://127.0.0.1:8321"), ("::", "http://[::1]:8321"), ("10.0.0.5", "http://10.0.0.5:8321")],  # noqa: S104  Compared.
+)
+def test_everywhere_is_asked_by_loopback(host: str, url: str) -> None:
+    assert replaced(Settings(), host=host, behind_proxy=True).own_url == url
