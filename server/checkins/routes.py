@@ -60,6 +60,8 @@ async def _keep_attempt(request: Request, error: RequestValidationError | HTTPEx
         return
     body = getattr(request, "_body", b"")[: intakes.BODY_KEPT]
     given = str(request.path_params.get("checkin_id", ""))
+    # It needs a thread and a connection, unlike a check-in that is taken: a faulty app on every phone must not take all.
+    request.app.state.admission.enter(request.scope["state"])
     await run_in_threadpool(service.record_attempt, request.app.state.database, who, given, kind, body)
 
 

@@ -261,8 +261,8 @@ def import_calendar(
     *,
     year: Year,
     who: DistrictOfficer,
-    db: Db,
     body: bodies.Table,
+    db: Db,
     response: Response,
     source: Annotated[
         str,

@@ -142,8 +142,8 @@ def unfollow(code: Code, who: DistrictOfficer, db: Db) -> None:
 )
 def import_regions(
     who: RegionImporter,
-    db: Db,
     body: bodies.Table,
+    db: Db,
     valid_from: Annotated[
         date | None,
         Query(
@@ -183,8 +183,8 @@ def outline(
     *,
     code: Annotated[str, Path(pattern=r"^[0-9]{6}0{6}$", description="区县代码 / a district's code")],
     who: RegionImporter,
-    db: Db,
     body: bodies.Spooled,
+    db: Db,
     filename: Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")],
 ) -> None:
     """Keep the outline of a district (区县轮廓), one area in a file, for checking boundary files against.

@@ -40,8 +40,8 @@ _BODY = {"schema": {"type": "string", "format": "binary"}}
 )
 def import_roster(
     who: DistrictOfficer,
-    db: Db,
     body: bodies.Table,
+    db: Db,
     request: Request,
     dry_run: Annotated[bool, Query(description="只看结果，不写入 / tell, do not write")] = False,
 ) -> Response:
