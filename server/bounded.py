@@ -10,7 +10,8 @@ import contextlib
 import os
 import select
 import socket
-from typing import Any, TypeVar
+import traceback
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
@@ -30,6 +31,15 @@ class TooLate(psycopg.OperationalError):
 
 class Connection(psycopg.Connection[Any]):
     """A connection whose waits end with the deadline in force (server.deadlines)."""
+
+    @classmethod
+    def connect(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401  As psycopg's own, whatever it takes.
+        """Connect as psycopg does; an attempt that was given up leaves no socket open."""
+        try:
+            return super().connect(*args, **kwargs)
+        except BaseException as error:
+            let_go(error)
+            raise
 
     def wait(self, gen: PQGen[RV], interval: float = _SLICE_S, timeout: float | None = None) -> RV:
         """Wait for the server, at most until the deadline. Raises TooLate; the connection is closed then."""
@@ -60,6 +70,18 @@ class Connection(psycopg.Connection[Any]):
         except StopIteration as end:
             result: RV = end.value
             return result
+
+
+def let_go(error: BaseException) -> None:
+    """Close the socket of a connection attempt that ended with this error.
+
+    psycopg leaves it to Python: the attempt lives in the frames of the traceback, and these, with the list of errors in
+    them, are a cycle. Until the collector comes by, a server that was merely slow holds a session for nobody.
+    """
+    last: BaseException | None = error
+    while last is not None:
+        traceback.clear_frames(last.__traceback__)
+        last = last.__context__
 
 
 def cut(pgconn: PGconn) -> None:

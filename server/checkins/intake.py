@@ -130,8 +130,15 @@ class Intake:
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
             self._bury()
-            milliseconds = int(STORE_WITHIN_S * 1000)
-            self._connection = await psycopg.AsyncConnection.connect(
+            self._connection = await self._connect()
+            self._states = None
+            await self._require_durable(self._connection)
+        return self._connection
+
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        milliseconds = int(STORE_WITHIN_S * 1000)
+        try:
+            return await psycopg.AsyncConnection.connect(
                 self._settings.database_url,
                 autocommit=True,
                 prepare_threshold=1,
@@ -140,9 +147,9 @@ class Intake:
                 options=f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
                 f" -c idle_in_transaction_session_timeout={milliseconds}",
             )
-            self._states = None
-            await self._require_durable(self._connection)
-        return self._connection
+        except BaseException as error:
+            bounded.let_go(error)
+            raise
 
     async def _require_durable(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Refuse a session through which an acknowledged check-in could be lost (security.md M5)."""
