@@ -53,6 +53,37 @@ def test_a_proof_out_of_time_is_ended_with_all_that_it_started(tmp_path: Path) -
     assert not status.exists() or status.read_text().split()[2] == "Z"
 
 
+def test_commit_and_load_are_those_before_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    monkeypatch.setattr(proving, "_said", lambda *_words: "after" if mark.exists() else "before")
+    monkeypatch.setattr(proving, "machine", lambda: {"load_before": 9.0 if mark.exists() else 0.5})
+    result = proving.prove(section("a", f"open({str(mark)!r}, 'w')"), quick=True)
+    assert mark.exists()
+    assert (result["commit"], result["machine"]) == ("gbefore", {"load_before": 0.5})
+
+
+def test_every_section_names_a_command_that_is_there() -> None:
+    root = proving.PROJECT
+    for each in proving.SECTIONS:
+        for word in each.command:
+            if word.startswith(("tests/", "bin/")):
+                assert (root / word).exists(), f"{each.name}: {word}"
+            if word.startswith("bench."):
+                assert (root / f"{word.replace('.', '/')}.py").exists(), each.name
+
+
+def test_every_length_that_a_section_sets_is_read_somewhere() -> None:
+    read = "".join(
+        file.read_text("utf-8")
+        for file in (proving.PROJECT / "tests").rglob("*.py")
+        if file != Path(__file__)
+    )
+    for each in proving.SECTIONS:
+        assert each.quick.keys() <= each.env.keys(), each.name
+        for name in each.env:
+            assert not name.startswith("ZAICUN_") or f'"{name}"' in read, f"{each.name}: {name}"
+
+
 def test_quick_runs_are_not_kept(results: Path) -> None:
     proving.prove(section("a", "pass"), quick=True)
     assert not results.exists()
