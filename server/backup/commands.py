@@ -125,10 +125,12 @@ def restore(
             _show_lost(present)
             return
         _permit(present, replace=replace, yes=yes)
-        restoring.restore(reader, owner_url, role, keep_sessions=keep_sessions, say=say)
-    click.echo("✓ 数据已恢复，行数与备份一致 / restored; every table has as many rows as the backup")
-    if files:
-        _put_back(settings, files)
+        restoring.restore(reader, owner_url, keep_sessions=keep_sessions)
+        click.echo("✓ 数据已恢复，行数与备份一致 / restored; every table has as many rows as the backup")
+        # Before the migration, which may have to be run again: data without its keys would be half a restore.
+        if files:
+            _put_back(settings, files)
+        restoring.finish(owner_url, role, say=say)
     if not keep_sessions:
         click.echo("  所有登录已失效，需重新登录 / all sessions have ended; everybody logs in again")
     click.echo("  接下来 / next: zaicun check; zaicun month verify")

@@ -119,7 +119,7 @@ def put_back(files: dict[str, bytes], folder: Path) -> Path | None:
     aside = folder / f"replaced-{clock.now().astimezone(UTC):%Y%m%dT%H%M%SZ}" if others else None
     if aside is not None:
         aside.mkdir(mode=0o700)
-        os.chown(aside, owner.st_uid, owner.st_gid)
+        os.chown(aside, owner.st_uid, owner.st_gid, follow_symlinks=False)
         for path in others:
             path.rename(aside / path.name)
     for name, content in files.items():

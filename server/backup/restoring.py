@@ -21,8 +21,8 @@ from server import migrate
 from server.backup import making, programs
 from server.backup.archive import DUMP, BackupFault, Manifest, Reader
 
-OWN_BOOKS = frozenset({"alembic_version", "schema_revisions"})
-"""What a migrated database has before anybody used it."""
+OWN_BOOKS = frozenset({"alembic_version", "schema_revisions", "installation", "job_runs"})
+"""What a database has before anybody used it: its revisions, its mark, the ledger of jobs that found nothing to do."""
 _NOT_OURS = ("EXTENSION", "COMMENT - EXTENSION", "SCHEMA", "COMMENT - SCHEMA", "ACL")
 
 
@@ -47,8 +47,11 @@ def look(owner_url: str) -> Present:
         counts = making.counts(connection)
         newest = None
         if counts.get("audit_log"):
-            row = connection.execute("SELECT max(at) FROM public.audit_log").fetchone()
+            deeds = "SELECT max(at), count(*) FILTER (WHERE deed NOT LIKE 'job:%') FROM public.audit_log"
+            row = connection.execute(deeds).fetchone()
             newest = f"{row[0]:%Y-%m-%d %H:%M:%S}Z" if row and row[0] else None
+            if row and not row[1]:  # Nothing but jobs that met nobody's records, as in the first night.
+                del counts["audit_log"]
         others = connection.execute(
             # Of another role's session the kind is hidden; a session of nobody is the server's own.
             "SELECT coalesce(nullif(application_name, ''), usename::text, '?') FROM pg_stat_activity"
@@ -80,10 +83,8 @@ def refuse_what_does_not_fit(owner_url: str, manifest: Manifest) -> None:
         )
 
 
-def restore(
-    reader: Reader, owner_url: str, app_role: str, *, keep_sessions: bool, say: Callable[[str], None]
-) -> None:
-    """Replace everything in the database by the backup, then migrate and grant.
+def restore(reader: Reader, owner_url: str, *, keep_sessions: bool) -> None:
+    """Replace everything in the database by the backup, as it was made; `finish` follows.
 
     Killed or refused at any moment before the commit, the database is as it was. Raises BackupFault.
     """
@@ -108,6 +109,10 @@ def restore(
         raise BackupFault(
             f"The restore failed and the database is as it was: {fault}", f"恢复失败, 数据库保持原样: {fault}"
         ) from fault
+
+
+def finish(owner_url: str, app_role: str, *, say: Callable[[str], None]) -> None:
+    """Migrate what was restored to this version's schema, and grant. `zaicun migrate` does the same, when this fails."""
     say("The data is back; migrating to this version's schema.")
     migrate.upgrade(owner_url, app_role, say=say)
     with psycopg.connect(owner_url, autocommit=True) as connection:

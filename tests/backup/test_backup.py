@@ -25,6 +25,7 @@ from server import clock, migrate
 from server.backup import archive, making
 from server.cli import main
 from server.cluster import Cluster
+from server.lock_watch import MigrationFault
 
 ENDED_BY_A_RESTORE = ("sessions", "audit_log")
 
@@ -134,6 +135,46 @@ def test_a_session_that_was_ended_after_the_backup_does_not_come_back_to_life(
         assert other.run("restore", file, *words).exit_code == 0
         with psycopg.connect(other.cloned.owner_url) as connection:
             assert connection.execute(live.encode()).fetchone() == (expected,), words
+
+
+@pytest.mark.slow
+def test_a_machine_that_has_only_just_been_installed_is_empty(
+    full: Machine, machine: MakeMachine, tmp_path: Path
+) -> None:
+    file = backed_up(full, tmp_path / "n.backup")
+    new = machine()
+    new.execute(
+        "INSERT INTO installation (one, kind, marked_at) VALUES (true, 'live', now()) ON CONFLICT DO NOTHING"
+    )
+    new.execute("INSERT INTO job_runs VALUES ('verify-months', '2026-11-22', '', now())")
+    said = "INSERT INTO audit_log (at, deed, subject_kind, subject_id, details) VALUES (now(), '{}', 'day', 'x', '{{}}')"
+    new.execute(said.format("job:verify-months"))
+    assert "is empty" in new.run("restore", "--check", file).output
+    new.execute(said.format("account:make"))
+    assert "audit_log 2" in new.run("restore", "--check", file).output
+    another = machine()
+    another.execute(said.format("job:verify-months"))
+    assert another.run("restore", file).exit_code == 0
+
+
+@pytest.mark.slow
+def test_the_keys_are_back_even_when_the_migration_has_to_be_run_again(
+    full: Machine, machine: MakeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = backed_up(full, tmp_path / "k.backup")
+    other = machine()
+
+    def blocked(*_given: object, **_more: object) -> None:
+        raise MigrationFault("somebody is in the way", "有人占用")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "upgrade", blocked)
+        result = other.run("restore", file)
+    assert (result.exit_code, "somebody is in the way" in result.output) == (1, True)
+    keys = {path.name: path.read_bytes() for path in (full.var / "keys").glob("*.jwk")}
+    assert {path.name: path.read_bytes() for path in (other.var / "keys").glob("*.jwk")} == keys
+    assert other.run("migrate").exit_code == 0
+    assert len(other.rows("checkins")) == 1
 
 
 @pytest.mark.slow
