@@ -26,7 +26,7 @@ from server.cluster import APP_ROLE, PORT, Cluster
 
 PHONES = 16
 EACH = int(os.environ.get("ZAICUN_PROVE_ACKS_EACH", "25"))
-SEEDS = range(int(os.environ.get("ZAICUN_PROVE_SEEDS", "2")))
+SEEDS = range(int(os.environ.get("ZAICUN_PROVE_SEEDS", "1")))
 
 
 @dataclass

@@ -8,17 +8,23 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
 import pytest
+from conftest import Clone, Service, running_service
 from factories_checkins import Cadre, check_in, make_cadre, make_world
 from faults.standing import Served, Standing, served, standing
 
 from server import clock, ids, patience
+from server.cluster import APP_ROLE
 
-CUT = int(os.environ.get("ZAICUN_PROVE_CUT", "1500"))
+CUT = int(os.environ.get("ZAICUN_PROVE_CUT", "400"))
 """Connections cut in the middle of a request; 10,000 are proved (performance.md goal 7)."""
+PROVING = "ZAICUN_PROVE_CUT" in os.environ
+HEAD_S, BODY_S = (patience.HEAD_WITHIN_S, patience.BODY_WITHIN_S) if PROVING else (2.0, 4.0)
+"""How long the dawdlers' service waits: the product's own figures are waited for in the long form."""
 AT_ONCE = 40
 Key = tuple[UUID, UUID]
 
@@ -74,10 +80,10 @@ def broken_off(running: Served, cadre: Cadre, drawn: random.Random) -> Key | Non
     return (cadre.person_id, one) if kind in {2, 3} else None
 
 
-def acknowledged(running: Served, cadre: Cadre, many: int) -> list[Key]:
+def acknowledged(service: Service, cadre: Cadre, many: int) -> list[Key]:
     """Check in as a phone does, many times; return what was acknowledged."""
     acked = []
-    with running.service.as_(cadre.token) as client:
+    with service.as_(cadre.token) as client:
         for _ in range(many):
             one = ids.new_id()
             while client.put(f"/v1/check-ins/{one}", json=check_in(clock.now())).status_code not in {
@@ -94,28 +100,31 @@ def rows(running: Served) -> list[Key]:
         return connection.execute("SELECT person_id, id FROM checkins").fetchall()
 
 
+def files_besides(database: Standing, running: Served) -> int:
+    """Return how many files the service has open besides its connections to the database, which the pool opens as needed."""
+    return running.files() - sum(role == APP_ROLE for _, role, _ in database.sessions())
+
+
 @pytest.mark.slow
 def test_clients_that_hang_up_leave_nothing_behind(database: Standing, running: Served) -> None:
     world = make_world(running.service)
     cadres = [make_cadre(running.service, world) for _ in range(10)]
-    acknowledged(running, cadres[0], 5)
+    acknowledged(running.service, cadres[0], 5)
     [broken_off(running, cadres[0], random.Random(n)) for n in range(AT_ONCE)]
     time.sleep(1.5)
-    files, threads = running.files(), running.threads()
-    begun = time.monotonic()
+    files, threads = files_besides(database, running), running.threads()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        honest = pool.submit(acknowledged, running, cadres[1], 30)
+        honest = pool.submit(acknowledged, running.service, cadres[1], 30)
         sent = list(
             pool.map(
                 lambda n: broken_off(running, cadres[n % len(cadres)], random.Random(1000 + n)), range(CUT)
             )
         )
         acked = honest.result()
-    took = time.monotonic() - begun
     end = time.monotonic() + 10
-    while running.files() > files and time.monotonic() < end:
+    while files_besides(database, running) > files and time.monotonic() < end:
         time.sleep(0.2)
-    assert running.files() <= files
+    assert files_besides(database, running) <= files
     assert running.threads() <= threads + 20  # As many as there may be; some had not been needed before.
     states = [state for _, _, state in database.sessions()]
     assert all(state == "idle" for state in states), states
@@ -127,7 +136,6 @@ def test_clients_that_hang_up_leave_nothing_behind(database: Standing, running: 
     with running.service.as_(cadres[2].token) as client:
         assert client.get("/v1/me").status_code == 200
         assert client.get("/readyz").status_code == 200
-    assert took < 300
 
 
 def read_all(line: socket.socket) -> bytes:
@@ -138,29 +146,41 @@ def read_all(line: socket.socket) -> bytes:
     return got
 
 
+@pytest.fixture
+def patient(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """The service in this process, with the command's own way to read a connection, and less patience."""
+    monkeypatch.setattr("conftest.Wire", patience.Patient)
+    monkeypatch.setattr(patience, "HEAD_WITHIN_S", HEAD_S)
+    monkeypatch.setattr(patience, "BODY_WITHIN_S", BODY_S)
+    with running_service(clone(), tmp_path) as service:
+        yield service
+
+
 @pytest.mark.slow
-def test_a_sender_that_dawdles_is_ended_and_others_are_served(running: Served) -> None:
-    """Slow-loris: heads that never end, and a body that stops. The figures are the product's own, so this takes them."""
-    cadre = make_cadre(running.service, make_world(running.service, town="500116108"))
+def test_a_sender_that_dawdles_is_ended_and_others_are_served(patient: Service) -> None:
+    """Slow-loris: heads that never end, a body that stops, a line on which nothing is said."""
+    cadre, port = make_cadre(patient, make_world(patient)), int(patient.url.rpartition(":")[2])
     whole = request(cadre, ids.new_id())
-    heads = [connected(running.port) for _ in range(150)]
-    for line in heads:
-        line.settimeout(patience.HEAD_WITHIN_S + 10)
-        line.sendall(whole[:60])
-    silent, body = connected(running.port), connected(running.port)
-    silent.settimeout(patience.HEAD_WITHIN_S + 10)
-    body.settimeout(patience.BODY_WITHIN_S + 10)
-    body.sendall(whole[:-10])
     begun = time.monotonic()
-    with running.service.as_(cadre.token) as client:
+    heads = [connected(port) for _ in range(150)]
+    for line in heads:
+        line.settimeout(HEAD_S + 10)
+        line.sendall(whole[:60])
+    silent, body = connected(port), connected(port)
+    silent.settimeout(HEAD_S + 10)
+    body.settimeout(BODY_S + 10)
+    body.sendall(whole[:-10])
+    sent = time.monotonic()
+    with patient.as_(cadre.token) as client:
         assert client.get("/v1/me").status_code == 200
-        assert acknowledged(running, cadre, 3)
+        assert acknowledged(patient, cadre, 3)
     told = read_all(heads[0])
     assert told.startswith(b"HTTP/1.1 408 ")
     assert json.loads(told.partition(b"\r\n\r\n")[2])["code"] == "request-timeout"
-    assert patience.HEAD_WITHIN_S - 2 < time.monotonic() - begun < patience.HEAD_WITHIN_S + 6
+    assert HEAD_S <= time.monotonic() - begun < HEAD_S + 6
     assert read_all(silent) == b""  # Who never said anything is told nothing.
     assert read_all(body).startswith(b"HTTP/1.1 408 ")
-    assert time.monotonic() - begun < patience.BODY_WITHIN_S + 8
+    assert time.monotonic() - begun >= BODY_S
+    assert time.monotonic() - sent < BODY_S + 8
     for line in [*heads, silent, body]:
         line.close()
