@@ -1,12 +1,16 @@
 """What an installation puts on a machine: each script runs as it is, with its fixed places moved into a folder."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 from conftest import ROOT
+
+from server.cli import main
 
 DEPLOY = ROOT / "server" / "deploy"
 UNITS = sorted((DEPLOY / "units").iterdir())
@@ -204,3 +208,39 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
     )  # fmt: skip
     ours = [line for line in answer.stderr.splitlines() if "zaicun-" in line]
     assert (answer.returncode, ours) == (0, []), answer.stderr
+
+
+def guide_commands() -> list[str]:
+    guide = (DEPLOY / "GUIDE.md").read_text("utf-8")
+    table = "\n".join(re.findall(r"`sudo (zaicun [^`]+)`", guide))
+    blocks = "\n".join(re.findall(r"^```\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL))
+    return sorted({*table.splitlines(), *re.findall(r"sudo (zaicun [^;|\n]+)", blocks)})
+
+
+@pytest.mark.parametrize("line", guide_commands())
+def test_each_command_of_the_guide_exists_with_its_options(line: str) -> None:
+    _, *words = shlex.split(line)
+    context = click.Context(main)
+    command: click.Command = main
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words.pop(0))
+        assert found is not None, line
+        command = found
+    known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)} | {"--help"}
+    assert [word for word in words if word.startswith("--") and word not in known] == []
+
+
+def test_the_guide_names_files_that_an_installation_has() -> None:
+    guide = (DEPLOY / "GUIDE.md").read_text("utf-8")
+    named = re.findall(r"/opt/zaicun/current/deploy/([\w./]+\w)", guide)
+    assert "nginx.conf" in named
+    assert [name for name in named if not (DEPLOY / name).exists()] == []
+    units = set(re.findall(r"\bzaicun-[a-z]+\.(?:service|timer)", guide))
+    assert units
+    assert units <= {unit.name for unit in UNITS}
+
+
+def test_the_proxy_shows_no_metrics_and_believes_no_caller_about_its_address() -> None:
+    conf = (DEPLOY / "nginx.conf").read_text("utf-8")
+    assert "location = /metrics { return 404; }" in conf
+    assert re.findall(r"X-Forwarded-For (\S+);", conf) == ["$remote_addr"]
