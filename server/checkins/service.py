@@ -72,7 +72,7 @@ def record_attempt(database: db.Database, who: Who, checkin_id: str, kind: Kind,
         "at": clock.now(),
         "person": who.person_id,
         "account": who.account_id,
-        "checkin": checkin_id[:64],
+        "checkin": checkin_id[:64].replace("\0", "\N{REPLACEMENT CHARACTER}"),  # PostgreSQL keeps no NUL.
         "code": kind.code,
         "status": kind.status,
         "body": body,

@@ -64,3 +64,11 @@ def test_a_line_that_broke_is_no_refused_attempt(service: Service, cadre: Cadre)
     kept = [a["checkin_id"] for a in attempts]
     assert str(then) in kept
     assert str(one) not in kept
+
+
+def test_an_id_that_no_text_can_hold_is_refused_as_any_other_and_kept(service: Service, cadre: Cadre) -> None:
+    now = clock.now()
+    with service.as_(cadre.token) as client:
+        refused = client.put("/v1/check-ins/no%00id", json=check_in(now - timedelta(seconds=5), sent=now))
+        assert (refused.status_code, [e["field"] for e in refused.json()["errors"]]) == (422, ["checkin_id"])
+        assert client.get("/v1/check-ins/attempts").json()["items"][0]["checkin_id"] == "no\ufffdid"
