@@ -83,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(checkins.router)
     app.include_router(timekeeping.router)
     app.include_router(papers.router)
+    app.state.body_limits["/v1/auth/"] = auth.BODY_LIMIT
     app.include_router(auth.router)
     app.include_router(accounts.router)
     app.include_router(month.router)

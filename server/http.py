@@ -162,15 +162,19 @@ _NOT_JSON = (
 )
 
 
+_MOST_FAULTS = 100
+"""Faults that are told; a body of unknown fields has tens of thousands."""
+
+
 def invalid(request: Request, error: RequestValidationError) -> Problem:
     """Return the problem of a request that does not fit, field by field."""
     kind = refused_as(request, error)
     if kind is problems.UNSUPPORTED_MEDIA:
         return unsupported(*_NOT_JSON)
-    faults = field_faults(error.errors())
+    faults = field_faults(error.errors()[:_MOST_FAULTS])
     names = "、".join(f"{f.field}：{f.zh}" if f.field else f.zh for f in faults[:5])
     english = "; ".join(f"{f.field}: {f.en}" if f.field else f.en for f in faults[:5])
-    return Problem(kind, zh=names, en=english, errors=faults[:100])
+    return Problem(kind, zh=names, en=english, errors=faults)
 
 
 def _methods(app: FastAPI, path: str) -> list[str]:

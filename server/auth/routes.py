@@ -26,6 +26,8 @@ from server.gate import Anyone, Db, OpenDb
 from server.pages import Cursor, Limit, Page
 from server.problems import Problem
 
+BODY_LIMIT = 16_384
+"""Bytes of a body below /v1/auth/. It is read from strangers, and whoever reads a megabyte of it serves nobody else."""
 router = APIRouter(prefix="/v1")
 SessionId = Annotated[
     UUID, Path(description="GET /v1/auth/sessions 中的 id / an id of GET /v1/auth/sessions")

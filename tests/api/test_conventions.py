@@ -14,6 +14,7 @@ from factories_checkins import World, check_in, make_cadre, make_world
 
 from server import clock, envelope, problems
 from server.access import Role
+from server.auth import routes as auth_routes
 
 ID = "01a1a9dd-1200-7a01-81f3-c9a7d2b4f801"
 
@@ -283,3 +284,15 @@ def test_a_file_is_the_body_itself(officer: httpx.Client, path: str, method: str
         method, path, content=b"x", headers={"Content-Type": "application/x-www-form-urlencoded"}
     )
     assert named.status_code != 415  # What curl says of any file.
+
+
+@pytest.mark.parametrize("path", ["/v1/auth/login", "/v1/auth/activate", "/v1/auth/refresh"])
+def test_a_stranger_may_send_little(service: Service, path: str) -> None:
+    content = b'{"a":1}' + b" " * auth_routes.BODY_LIMIT
+    answer = service.client.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["limit_bytes"]) == (413, auth_routes.BODY_LIMIT)
+
+
+def test_no_more_faults_are_told_than_anybody_reads(service: Service) -> None:
+    answer = service.client.post("/v1/auth/refresh", json={str(n): n for n in range(1_000)})
+    assert (answer.status_code, len(answer.json()["errors"])) == (422, 100)

@@ -25,6 +25,7 @@ from geo.fix import MAX_ACCURACY_M, MAX_AGE_S, PositionFault
 from geo.verdict import SENTENCES, Band, Reason, VerdictKind
 from server import envelope, pages, problems
 from server.auth import codes, rules
+from server.auth import routes as auth_routes
 from server.auth.models import Account
 from server.auth.rules import PasswordFault
 from server.checkins import record, storing
@@ -276,6 +277,7 @@ def _section(number: str) -> str:
 
 LIMITS = {
     "body of a check-in": f"{checkin_routes.BODY_LIMIT} bytes",
+    "body of activating, logging in, refreshing, a new password": f"{auth_routes.BODY_LIMIT} bytes",
     "any other JSON body": f"{envelope.LARGEST_BODY} bytes",
     "items on a page": f"{pages.LARGEST}",
     "address, path and query": f"{envelope.LONGEST_URL} bytes",
