@@ -32,6 +32,14 @@ def bench(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
         yield running
 
 
+@pytest.fixture(autouse=True)
+def _now() -> Iterator[None]:
+    """The world's own time while a test of this folder runs: the bench outlives them, its time must not."""
+    clock.use(lambda: NOW)
+    yield
+    clock.use(clock.system)
+
+
 @pytest.fixture(scope="session")
 def walk(bench: Bench, table: Table) -> Walk:
     """One walk over the table; it gathers the fields that answers carried."""
