@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,18 @@ def test_every_length_that_a_section_sets_is_read_somewhere() -> None:
         assert each.quick.keys() <= each.env.keys(), each.name
         for name in each.env:
             assert not name.startswith("ZAICUN_") or f'"{name}"' in read, f"{each.name}: {name}"
+
+
+def test_a_goal_that_was_not_met_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = "{{'goals': {{'fast': True, 'small': False}}, 'mb': {{'each': 170.5}}}}"
+    writes = f"import json, os; json.dump({figures}, open(os.environ['ZAICUN_PROVE_RESULT'], 'w'))"
+    one = replace(section("a", writes), tell=(("MB", "mb>each"), ("lost", "mb>none>there")))
+    monkeypatch.setattr(proving, "SECTIONS", (one,))
+    result = proving.prove(one, quick=False)
+    assert (result["passed"], result["ended"]) == (False, "not met: small")
+    assert "| ✗ not met: small |" in proving.table()
+    assert "| MB 170.5 |" in proving.table()
+    assert proving.prove(one, quick=True)["passed"]  # The short form is too short for its goals.
 
 
 def test_quick_runs_are_not_kept(results: Path) -> None:
