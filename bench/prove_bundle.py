@@ -173,6 +173,24 @@ def prove_tls(room: Room) -> None:
     )
 
 
+def prove_accounts(room: Room) -> None:
+    """Rotate a key as root would, and see that the service can read it and the service's account not the owner's file."""
+    room.run("zaicun", "keys", "rotate", "--stolen")
+    owners = room.run("sh", "-c", "stat -c '%U %a' /var/lib/zaicun/keys/*.jwk | sort -u").split("\n")[0]
+    must("a new key belongs to the service alone", owners, "zaicun 600")
+    must("a login with the new key", log_in(), 200)
+    room.run(
+        "setpriv",
+        "--reuid=zaicun",
+        "--regid=zaicun",
+        "--init-groups",
+        "cat",
+        "/etc/zaicun/owner.env",
+        expect=1,
+    )
+    say("✓ the service's account cannot read the owner's address")
+
+
 def live(room: Room, first: Path, second: Path) -> None:
     """Install, serve, upgrade, go back, restore."""
     place = room.unpack(first)
@@ -192,6 +210,7 @@ def live(room: Room, first: Path, second: Path) -> None:
     prove_tls(room)
     room.run("zaicun", "check")
     say("✓ zaicun check")
+    prove_accounts(room)
     upgraded = room.unpack(second)
     timed("upgrade", lambda: room.run(f"{upgraded}/install"))
     must("a backup was made before", len(list((room.root / "var/backups/zaicun").glob("*.backup"))), 1)
