@@ -19,6 +19,7 @@ from sqlalchemy import orm
 
 from server import audit, clock, jobs, logs, runtime, vitals
 from server import settings as settings_module
+from server.checkins import rejudging
 from server.compliance import queries
 from server.console import plainly
 from server.db import Database
@@ -61,7 +62,18 @@ def verify_months(session: orm.Session, day: date) -> dict[str, object]:
     return found
 
 
-JOBS = (Job("verify-months", 2, 10, verify_months),)
+OVERLOOKED_FOR = timedelta(days=62)
+"""How far back it is looked for: this month and the last one, which can still be appealed."""
+
+
+def judge_overlooked(session: orm.Session, day: date) -> dict[str, object]:
+    """Judge again what was checked in while the posting for it was being written (ruling 10)."""
+    condition = rejudging.overlooked(day - OVERLOOKED_FOR)
+    outcome = rejudging.judge_again(session, condition, cause="roster", write=True)
+    return {"judged": outcome.judged, "changed": len(outcome.changes)}
+
+
+JOBS = (Job("verify-months", 2, 10, verify_months), Job("judge-overlooked", 1, 40, judge_overlooked))
 
 
 def run(database: Database, job: Job, now: datetime) -> bool:

@@ -25,6 +25,7 @@ from server.month import book
 from server.month.models import PersonMonth
 from server.places.atlas import SHAPES_SQL, VERSIONS_SQL, Atlas, Register, Stored
 from server.places.hooks import Effect, ZoneChange
+from server.roster.models import Posting
 
 BATCH = 2_000
 
@@ -272,3 +273,17 @@ class Judgements:
 def since(moment: datetime, region: str) -> sa.ColumnElement[bool]:
     """Return the condition for judging a region's check-ins again from an instant on."""
     return sa.and_(CheckIn.event_at >= moment, CheckIn.village_code.startswith(region, autoescape=True))
+
+
+def overlooked(first: date) -> sa.ColumnElement[bool]:
+    """Return the condition for check-ins since a day that were judged as not posted on a day that is posted.
+
+    A check-in that is stored while its posting is being written sees no posting yet, and the judging again that belongs
+    to the posting does not see the check-in yet.
+    """
+    posted = sa.exists().where(
+        Posting.person_id == CheckIn.person_id,
+        Posting.from_day <= CheckIn.day,
+        sa.or_(Posting.until_day.is_(None), Posting.until_day >= CheckIn.day),
+    )
+    return sa.and_(CheckIn.day >= first, CheckIn.verdict == VerdictKind.NOT_POSTED, posted)
