@@ -189,9 +189,9 @@ def service(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Processes"]:
-    """Two real worker processes on a cluster of their own, once for all tests that only real processes can serve."""
+    """Two real worker processes on a cluster of their own, once for all tests of a module."""
     from processes import two_workers_in  # noqa: PLC0415  It imports this module.
 
     with two_workers_in(tmp_path_factory.mktemp("two-workers")) as running:

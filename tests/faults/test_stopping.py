@@ -97,7 +97,7 @@ def at_work(database: Standing, running: Served, but: set[int]) -> set[int]:
 
     A worker serves when its pulse has a session: that is the first thing it does with the database.
     """
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150  # The supervisor waits a minute for a worker that is silent.
     while True:
         found = set(running.workers())
         pulses = [name for name, _, _ in database.sessions() if name == "zaicun pulse"]

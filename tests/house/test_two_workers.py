@@ -29,7 +29,7 @@ LOGIN = {"login": "nobody", "password": "correct horse"}  # pragma: allowlist se
 
 @pytest.fixture(scope="module")
 def cadre(two_workers: Processes) -> Cadre:
-    return make_cadre(two_workers.service, make_world(two_workers.service))
+    return make_cadre(two_workers.service, make_world(two_workers.service, town="500116131"))
 
 
 @pytest.fixture(scope="module", autouse=True)
