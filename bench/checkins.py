@@ -183,8 +183,6 @@ def main() -> None:
             f"reading of parameters); ratio {result['ratios'][name]}"
         )
     print(f"mean group {product['mean_group']}; load before {result['load_before']}")
-    for goal, met in result["goals"].items():
-        print(f"{'met    ' if met else 'NOT MET'}  {goal}")
     showing.told(result, given.json)
 
 

@@ -127,8 +127,6 @@ def main() -> None:
     result["goals"]["both agree exactly"] = result["agree"]
     shown = ("people", "check_ins", "kept_s", "raw_s", "compared_s", "judging_alone_s", "agree")
     print(showing.table([{name: result[name] for name in shown}]))
-    for goal, met in result["goals"].items():
-        print(f"{'met    ' if met else 'NOT MET'}  {goal}")
     showing.told(result, given.json)
 
 

@@ -35,7 +35,9 @@ def machine() -> dict[str, Any]:
 
 
 def told(result: Mapping[str, Any], file: Path | None) -> None:
-    """Print the result as one line of JSON, and write it to a file if one was named."""
+    """Print which goals were met and the result as one line of JSON; write it to a file if one was named."""
+    for goal, met in result["goals"].items():
+        print(f"{'met    ' if met else 'NOT MET'}  {goal}")
     line = json.dumps(result, ensure_ascii=False)
     print(line)
     if file is not None:

@@ -78,8 +78,6 @@ def main() -> None:
         )
     print(showing.table(tables))
     print(f"{rows} check-ins, {total} MB a million; {empty}/s on an empty table, {full}/s on the full one")
-    for goal, met in result["goals"].items():
-        print(f"{'met    ' if met else 'NOT MET'}  {goal}")
     showing.told(result, given.json)
 
 

@@ -1,5 +1,7 @@
 """A small district with one person of each role, for the tests of accounts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Self
 
@@ -18,6 +20,15 @@ from server.places import rules as place_rules
 def code_of(answer: httpx.Response) -> tuple[int, str]:
     """Return the status of an answer and the code of its problem."""
     return answer.status_code, answer.json().get("code", "") if answer.content else ""
+
+
+@contextmanager
+def as_district(service: Service) -> Iterator[httpx.Client]:
+    """Yield a client of a new district officer."""
+    with service.database.write() as session:
+        account = make_account(session, role=Role.DISTRICT, region=DISTRICT)
+    with service.as_(token_for(service, account)) as client:
+        yield client
 
 
 class Office:

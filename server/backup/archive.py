@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
+from server.postgres import sync_folder
+
 FORMAT = 1
 MANIFEST, DUMP, SEALED, KEYS = "manifest.json", "database.dump", "keys.sealed", "keys/"
 CHUNK = 1 << 20
@@ -91,7 +93,7 @@ def written(target: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
             _name(file, target)
-        _sync(target.parent)
+        sync_folder(target.parent)
     except FileExistsError:
         raise _exists(target) from None
     except OSError as fault:
@@ -139,14 +141,6 @@ def _name(file: IO[bytes], target: Path) -> None:
         raise FileExistsError(target)
     else:
         Path(own).readlink().rename(target)  # Such file systems have no links; nobody else makes this name.
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class Reader:

@@ -68,16 +68,9 @@ def make(
                 "The database was never migrated; there is nothing to back up.",
                 "数据库尚未建表, 没有可备份的内容。",
             )
-        manifest = Manifest(
-            id=str(uuid4()),
-            made_at=clock.now().astimezone(UTC).isoformat(timespec="seconds"),
-            version=version("zaicun"),
-            district=f"{settings.district_code} {settings.district_name}",
-            schema=schema,
-            postgresql=major(connection),
-            counts=counts(connection),
-            keys=key_files.kind(with_keys=with_keys, passphrase=passphrase),
-        )
+        kind = key_files.kind(with_keys=with_keys, passphrase=passphrase)
+        held = counts(connection)
+        manifest = _manifest(settings, kind, schema=schema, postgresql=major(connection), counts=held)
         row = connection.execute("SELECT pg_export_snapshot()").fetchone()
         with archive.written(target) as file, archive.Writer(file) as writer:
             _dump(owner_url, str(row[0]) if row else "", writer, major(connection))
@@ -88,19 +81,26 @@ def make(
 
 def make_keys(settings: Settings, target: Path, *, passphrase: bytes | None) -> Manifest:
     """Write a backup of the keys alone."""
-    manifest = Manifest(
+    kind = key_files.kind(with_keys=True, passphrase=passphrase)
+    manifest = _manifest(settings, kind, schema=None, postgresql=None, counts={})
+    with archive.written(target) as file, archive.Writer(file) as writer:
+        key_files.add(writer, settings.keys_dir, passphrase)
+        return writer.finish(manifest)
+
+
+def _manifest(
+    settings: Settings, keys: str, *, schema: str | None, postgresql: int | None, counts: dict[str, int]
+) -> Manifest:
+    return Manifest(
         id=str(uuid4()),
         made_at=clock.now().astimezone(UTC).isoformat(timespec="seconds"),
         version=version("zaicun"),
         district=f"{settings.district_code} {settings.district_name}",
-        schema=None,
-        postgresql=None,
-        counts={},
-        keys=key_files.kind(with_keys=True, passphrase=passphrase),
+        schema=schema,
+        postgresql=postgresql,
+        counts=counts,
+        keys=keys,
     )
-    with archive.written(target) as file, archive.Writer(file) as writer:
-        key_files.add(writer, settings.keys_dir, passphrase)
-        return writer.finish(manifest)
 
 
 def _dump(owner_url: str, snapshot: str, writer: archive.Writer, server: int) -> None:

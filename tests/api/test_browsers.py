@@ -6,10 +6,9 @@ from uuid import uuid4
 import httpx
 import pytest
 from conftest import Clone, Service, running_service
-from factories_auth import DISTRICT, make_account, token_for
+from factories_office import as_district
 
 from server import envelope
-from server.access import Role
 
 PAGE, OTHER = "https://phone.example.org", "http://localhost:5173"
 
@@ -22,9 +21,7 @@ def service(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def officer(service: Service) -> Iterator[httpx.Client]:
-    with service.database.write() as session:
-        account = make_account(session, role=Role.DISTRICT, region=DISTRICT)
-    with service.as_(token_for(service, account)) as client:
+    with as_district(service) as client:
         yield client
 
 

@@ -9,11 +9,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from conftest import Service
-from factories_auth import DISTRICT, make_account, token_for
 from factories_checkins import World, check_in, make_cadre, make_world
+from factories_office import as_district
 
 from server import clock, envelope, problems
-from server.access import Role
 from server.auth import routes as auth_routes
 
 ID = "01a1a9dd-1200-7a01-81f3-c9a7d2b4f801"
@@ -26,9 +25,7 @@ def world(service: Service) -> World:
 
 @pytest.fixture(scope="module")
 def officer(service: Service) -> Iterator[httpx.Client]:
-    with service.database.write() as session:
-        account = make_account(session, role=Role.DISTRICT, region=DISTRICT)
-    with service.as_(token_for(service, account)) as client:
+    with as_district(service) as client:
         yield client
 
 

@@ -8,13 +8,12 @@ import httpx
 import pytest
 from conftest import Clone, Service, running_service
 from docs import contract
-from factories_auth import DISTRICT, make_account, token_for
 from factories_checkins import check_in, make_cadre, make_world
+from factories_office import as_district
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server import clock, quotas
-from server.access import Role
 from server.problems import Problem
 from server.quotas import HEAVY, READ, WRITE, Quotas
 from server.settings import Settings
@@ -30,9 +29,7 @@ def service(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def officer(service: Service) -> Iterator[httpx.Client]:
-    with service.database.write() as session:
-        account = make_account(session, role=Role.DISTRICT, region=DISTRICT)
-    with service.as_(token_for(service, account)) as client:
+    with as_district(service) as client:
         yield client
 
 
@@ -62,9 +59,7 @@ def test_the_three_quotas_do_not_touch_each_other_nor_another_account(
     assert officer.get("/v1/policies/consequences?year=2026").json()["quota"] == "heavy"
     assert officer.get("/v1/me").status_code == 200
     assert officer.post("/v1/units", json={"id": str(uuid4()), "name": f"局{uuid4().hex}"}).status_code == 201
-    with service.database.write() as session:
-        other = make_account(session, role=Role.DISTRICT, region=DISTRICT)
-    with service.as_(token_for(service, other)) as client:
+    with as_district(service) as client:
         assert client.get("/v1/policies/consequences?year=2026").status_code == 200
 
 

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from conftest import Clone, Service, running_service
 from factories_auth import DISTRICT, make_account, token_for
 from factories_checkins import check_in, make_cadre, make_world
+from factories_office import as_district
 
 from server import clock, envelope, installation, migrate, runtime, safety, sandbox
-from server.access import Role
 from server.cluster import APP_ROLE, OWNER_ROLE, Cluster
 from server.db import Database
 from server.installation import Kind
@@ -29,9 +29,7 @@ def place(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 
 @pytest.fixture(scope="module")
 def officer(place: Service) -> Iterator[httpx.Client]:
-    with place.database.write() as session:
-        account = make_account(session, role=Role.DISTRICT, region=DISTRICT)
-    with place.as_(token_for(place, account)) as client:
+    with as_district(place) as client:
         yield client
 
 

@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import httpx
 import pytest
@@ -17,6 +16,7 @@ from docs import contract
 from docs.cutting_transport import CuttingTransport
 from docs.phones import FIX, PASSWORD, phone_of, stored
 from factories_checkins import Cadre, World, make_cadre, make_world
+from processes import serving
 from zaicun_phone import BEIJING, Phone, Refused
 
 from server import clock as clock_module
@@ -244,15 +244,8 @@ class Stranger(BaseHTTPRequestHandler):
 @contextmanager
 def stranger(status: int, page: bytes, media: str) -> Iterator[str]:
     handler = type("Handler", (Stranger,), {"status": status, "page": page, "media": media})
-    server = HTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+    with serving(handler) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

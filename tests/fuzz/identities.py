@@ -1,11 +1,10 @@
 """The people that strangers' requests are made as, and the counter where the fuzzer fetches their tokens."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from conftest import Service
 from factories_auth import make_account, tokens_for
 from factories_checkins import World, check_in, make_cadre, make_world
+from processes import serving
 from sqlalchemy import orm
 
 from server import clock, ids
@@ -72,15 +72,8 @@ def counter(service: Service, known: dict[str, UUID]) -> Iterator[str]:
         def log_message(self, *_arguments: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+    with serving(Handler) as url:
+        yield url
 
 
 def document(url: str, known: dict[str, UUID]) -> dict[str, Any]:
