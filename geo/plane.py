@@ -49,6 +49,8 @@ class Plane:
         sine = np.sin(phi)
         across = _A_M / np.sqrt(1.0 - _E2 * sine * sine)
         # The meridian's radius halfway stands for its integral; over 300 km that is wrong by less than a metre.
-        along = _A_M * (1.0 - _E2) / (1.0 - _E2 * np.sin(phi - north / 2.0) ** 2) ** 1.5
+        middle = np.sin(phi - north / 2.0)
+        root = 1.0 - _E2 * middle * middle
+        along = _A_M * (1.0 - _E2) / (root * np.sqrt(root))  # A fifth of what raising to 1.5 costs.
         x = east * across * np.cos(phi)
         return np.column_stack((x, north * along + 0.5 * x * east * sine))

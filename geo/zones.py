@@ -7,7 +7,7 @@ zones of a region, once, and then answers for any number of fixes in microsecond
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -54,7 +54,9 @@ class Zone:
 
     `geometry` is a valid, non-empty WGS-84 Polygon or MultiPolygon, longitude first. `accuracy_m` is the stated
     accuracy of the boundary (a 68 % radius, as of a fix; 0 where it is the legal line itself). `version` identifies
-    the boundary version, so that a verdict can say by what it was judged. ValueError for anything else.
+    the boundary version, so that a verdict can say by what it was judged. ValueError for anything else. `proven` says
+    that the polygon was found valid before, as every published one was: looking again would be most of what a village
+    that was forgotten costs a check-in.
     """
 
     id: str
@@ -63,15 +65,16 @@ class Zone:
     geometry: Polygon | MultiPolygon
     version: UUID
     accuracy_m: float = 0.0
+    proven: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, proven: bool) -> None:
         if self.geometry.geom_type not in {"Polygon", "MultiPolygon"} or self.geometry.is_empty:
             raise ValueError(f"zone {self.id}: a polygon that is not empty is needed")
         west, south, east, north = self.geometry.bounds
         # Written so that NaN fails too.
         if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):  # noqa: PLR2004  (Degrees of the globe.)
             raise ValueError(f"zone {self.id}: coordinates must be degrees, longitude first")
-        if not self.geometry.is_valid:
+        if not (proven or self.geometry.is_valid):
             raise ValueError(f"zone {self.id}: {shapely.is_valid_reason(self.geometry)}")
         if not (math.isfinite(self.accuracy_m) and self.accuracy_m >= 0):
             raise ValueError(f"zone {self.id}: the accuracy is a finite number of metres from 0")
@@ -173,6 +176,8 @@ class Places:
         self.accuracies_differ: Final = len(set(accuracies)) > 1
         self._plane: Final = _plane_about(zones)
         shapes = [_in_plane(zone.geometry, self._plane) for zone in zones]
+        if len(shapes) > 1:
+            shapes = [_valid(shape) for shape in shapes]
         self._union: Final = _outline(shapes, accuracies if close_gaps else None)
         outlines = (
             [Outline(shape) for shape in shapes] if len(shapes) > 1 or not self._union else [self._union]
@@ -288,7 +293,8 @@ def joinable(zones: Sequence[Zone]) -> tuple[list[Zone], list[Zone]]:
 def _plane_about(zones: Sequence[Zone]) -> Plane:
     if not zones:
         return Plane(0.0, 0.0)
-    west, south, east, north = shapely.total_bounds(np.array([zone.geometry for zone in zones])).tolist()
+    wests, souths, easts, norths = zip(*(zone.geometry.bounds for zone in zones), strict=True)
+    west, south, east, north = min(wests), min(souths), max(easts), max(norths)
     if max(east - west, north - south) > 2 * _WIDEST_DEG:
         raise ValueError(
             f"zones of {2 * _WIDEST_DEG:.0f} degrees and more; join those of one district at a time"
@@ -297,9 +303,19 @@ def _plane_about(zones: Sequence[Zone]) -> Plane:
 
 
 def _in_plane(shape: BaseGeometry, plane: Plane) -> BaseGeometry:
-    flat = shapely.transform(shapely.segmentize(shape, _LONGEST_EDGE_DEG), plane.points)
-    # A needle of a few millimetres may cross itself once its edges are bent; overlays would refuse it.
-    return flat if flat.is_valid else shapely.make_valid(flat, method="structure", keep_collapsed=False)
+    corners = shapely.get_coordinates(shape)
+    # Looking costs a tenth of dividing. A step from one ring to the next counts as an edge, which does no harm.
+    if np.abs(np.diff(corners, axis=0)).max() > _LONGEST_EDGE_DEG:
+        shape = shapely.segmentize(shape, _LONGEST_EDGE_DEG)
+        corners = shapely.get_coordinates(shape)
+    flat: BaseGeometry = shapely.set_coordinates(np.array([shape]), plane.points(corners))[0]
+    return flat
+
+
+def _valid(shape: BaseGeometry) -> BaseGeometry:
+    # A needle of a few millimetres may cross itself once its edges are bent; overlays would refuse it. What is asked of
+    # one shape alone, its border's distance and whether it holds a position, needs no such care.
+    return shape if shape.is_valid else shapely.make_valid(shape, method="structure", keep_collapsed=False)
 
 
 def _outline(shapes: Sequence[BaseGeometry], accuracies_m: Sequence[float] | None = None) -> Outline | None:
