@@ -7,7 +7,18 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from server import documented, draining, http, observed, papers, sandbox, sharing, timekeeping, wiring
+from server import (
+    addresses,
+    documented,
+    draining,
+    http,
+    observed,
+    papers,
+    sandbox,
+    sharing,
+    timekeeping,
+    wiring,
+)
 from server import settings as settings_module
 from server.admission import Admission
 from server.auth import account_routes as accounts
@@ -19,6 +30,7 @@ from server.checkins.intake import Intake
 from server.checkins.plain import PlainPut
 from server.compliance import routes as compliance
 from server.db import Database
+from server.gate import who_of
 from server.month import routes as month
 from server.places import routes as places
 from server.pulse import Pulse
@@ -76,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     wiring.install()
     if given.sandbox:
         app.add_middleware(sandbox.Marked)  # First, because a layer that is added later lies around it.
-    http.install(app)
+    http.install(app, prove=who_of)
     # First, because routes are matched in their order and this one is asked a thousand times as often as any other.
     app.state.body_limits["/v1/check-ins/"] = checkins.BODY_LIMIT
     app.router.routes.insert(0, PlainPut(app.router))
@@ -92,6 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(places.router)
     app.state.body_limits.update(roster.BODY_LIMITS)
     app.include_router(roster.router)
+    addresses.exact_first(app)
     documented.complete(app, open_to_all=("auth-login", "auth-activate", "auth-refresh", "service-time"))
     observed.install(app, given)  # Last, because the last layer added is the outermost.
     return app

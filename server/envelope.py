@@ -21,6 +21,8 @@ from server.settings import Settings
 
 LARGEST_BODY = 1 << 20
 """Bytes of a JSON body. Routes that take files name their own limit through ``app.state.body_limits``."""
+FREE_BODY = 16 << 10
+"""Bytes that anybody may send; beyond it a body is taken from those alone whose token is good."""
 LONGEST_URL = 8_000
 """Bytes of path and query: what RFC 9110 section 4.1 asks everybody to support. Nothing here needs more."""
 MOST_HEADERS = 100
@@ -41,25 +43,50 @@ NEVER_TOO_OLD = ("/v1/check-ins/", "/v1/auth/", "/v1/time")
 Header = tuple[bytes, bytes]
 Answer = Callable[[Problem, Request], Response]
 Crashed = Callable[[Exception, Request], Response]
-_READ = frozenset((b"x-request-id", b"origin", b"zaicun-client", b"access-control-request-method"))
+Prove = Callable[[Request], object]
+_READ = frozenset(
+    (
+        b"x-request-id",
+        b"origin",
+        b"zaicun-client",
+        b"access-control-request-method",
+        b"content-length",
+        b"expect",
+    )
+)
 _UNSTORED = (b"cache-control", b"no-store")
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _VARY = (b"vary", b"Origin")
 _MOST_CLIENTS = 256
+_DIGITS = 4
+"""A declared length of fewer is less than any limit, and need not be read as a number."""
+_UNASKED: Message = {"type": "http.request", "more_body": True}
+"""What stands for the content before any of it has come."""
 
 
-class BodyTooLarge(HTTPException):
-    """Raised inside the application when a body grows past its limit while it is read.
+class BodyRefused(HTTPException):
+    """Raised inside the application where it would read a body that is too large, or large and nobody's.
 
     An HTTPException, because FastAPI turns every other error met while reading a body into a 400.
     """
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(413, str(limit))
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.kind.status)
+        self.problem = problem
+
+
+class ClientGone(HTTPException):
+    """Raised inside the application when the client is gone before its request was whole: nobody hears an answer."""
+
+    def __init__(self) -> None:
+        super().__init__(499)  # As web servers' logs call it; it is never sent.
 
 
 class Envelope:
-    """The middleware. `answer` writes a problem, `crashed` tells of an error that nobody foresaw and answers it."""
+    """The middleware. `answer` writes a problem, `crashed` tells of an error that nobody foresaw and answers it.
+
+    `prove` raises Problem (401) unless the request's token is good; the full check of its session comes later.
+    """
 
     def __init__(
         self,
@@ -70,9 +97,11 @@ class Envelope:
         admission: Admission,
         answer: Answer,
         crashed: Crashed,
+        prove: Prove,
     ) -> None:
         self.app = app
         self.limits = limits
+        self.prove = prove
         self.answer = answer
         self.crashed = crashed
         self.origins = {origin.encode(): _cross_origin(origin) for origin in settings.cors_origins}
@@ -106,13 +135,15 @@ class Envelope:
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET"}, _bodiless(send)
             state["scope"] = scope  # The route is written into it; observed.py reads it there.
+        if b"expect" in given:
+            receive, send = _asking(receive, send)
         exchange = _Exchange(send, carried, scope, state)
         if crossing and scope["method"] == "OPTIONS" and b"access-control-request-method" in given:
             await _preflight(exchange.send)
             return
         refused = self._refused(scope, size, old)
         if refused is None:
-            await self._served(scope, receive, exchange)
+            await self._served(scope, receive, exchange, given.get(b"content-length", b""))
         else:
             await self._told(self.answer(refused, Request(scope)), scope, receive, exchange)
 
@@ -121,22 +152,38 @@ class Envelope:
         told = sandbox.Marked(response) if self.sandbox else response
         await told(scope, receive, exchange.send)
 
-    async def _served(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
-        limit = self._limit(scope["path"])
+    async def _served(self, scope: Scope, receive: Receive, exchange: "_Exchange", declared: bytes) -> None:
+        free, limit = self._limit(scope["path"])
+        if len(declared) >= _DIGITS and int(declared) > free:
+            refused = self._unwelcome(scope, int(declared), limit)
+            # Instead of asking for the body: to ask is what sends "100 Continue".
+            receive, free = (receive, limit) if refused is None else (_refusing(refused), free)
         deadline = deadlines.begin(self.answer_within_s)
         taken = 0
+        last: Message = _UNASKED
 
         async def bounded() -> Message:
-            nonlocal taken
+            nonlocal free, last, taken
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > limit:
-                raise BodyTooLarge(limit)
+            body = message.get("body")
+            if body is None:  # The client is gone; content always has one, empty as it may be.
+                if last.get("more_body", False):
+                    raise ClientGone
+                return message
+            last = message
+            taken += len(body)
+            if taken > free:
+                refused = self._unwelcome(scope, taken, limit)
+                if refused is not None:
+                    raise refused
+                free = limit
             deadline.restart()
             return message
 
         try:
             await self.app(scope, bounded, exchange.send)
+        except ClientGone:
+            pass  # There is nobody to answer; observed.py counts it by the answer that was not begun.
         except Exception as error:  # noqa: BLE001  Whatever it is, the client gets a problem with its request id.
             answer = self.crashed(error, Request(scope))
             # Once begun, the server cuts the connection instead, and the client sees that the answer is not whole.
@@ -144,6 +191,16 @@ class Envelope:
                 await self._told(answer, scope, receive, exchange)
         finally:
             self.admission.leave(scope["state"])
+
+    def _unwelcome(self, scope: Scope, size: int, limit: int) -> BodyRefused | None:
+        """Return what refuses a body of more than FREE_BODY or `limit` bytes, None when it is taken."""
+        if size > limit:
+            return BodyRefused(body_too_large(limit))
+        try:
+            self.prove(Request(scope))
+        except Problem as problem:
+            return BodyRefused(problem)
+        return None
 
     def _refused(self, scope: Scope, size: int, old: Header | None) -> Problem | None:
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_URL:
@@ -159,11 +216,12 @@ class Envelope:
             return _too_old(old[1].decode())
         return None
 
-    def _limit(self, path: str) -> int:
+    def _limit(self, path: str) -> tuple[int, int]:
+        """Return how much anybody may send to an address, and how much whoever has a good token."""
         for prefix, size in self.limits.items():
             if path.startswith(prefix):
-                return size
-        return LARGEST_BODY
+                return (size, size) if size < FREE_BODY else (FREE_BODY, size)
+        return FREE_BODY, LARGEST_BODY
 
     def _told_to_update(self, header: bytes | None) -> Header | None:
         """Return the header that names the least version for an outdated client; clients are few, so they are kept."""
@@ -180,6 +238,12 @@ class Envelope:
                 self._outdated.clear()
             self._outdated[header] = told
             return told
+
+
+def body_too_large(limit: int) -> Problem:
+    """Return the problem of a body of more than `limit` bytes."""
+    zh, en = f"正文最多 {limit} 字节。", f"The body may have {limit} bytes at most."
+    return Problem(problems.BODY_TOO_LARGE, zh=zh, en=en, limit_bytes=limit)
 
 
 def headers_too_large() -> Problem:
@@ -261,6 +325,35 @@ def _bodiless(send: Send) -> Send:
         await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
     return bodiless
+
+
+def _asking(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """End the connection with an answer to content that was announced (Expect: 100-continue) but not asked for.
+
+    The client need not send it then (RFC 9110 section 10.1.1), so what comes next on the line could be taken for it.
+    """
+    asked = False
+
+    def ask() -> Awaitable[Message]:
+        nonlocal asked
+        asked = True
+        return receive()
+
+    def closing(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start" and not asked:
+            message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+        return send(message)
+
+    return ask, closing
+
+
+def _refusing(refused: BodyRefused) -> Receive:
+    """Return a `receive` that refuses to."""
+
+    async def refusing() -> Message:
+        raise refused
+
+    return refusing
 
 
 def _cross_origin(origin: str) -> list[Header]:

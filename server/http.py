@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from server import logs, problems
-from server.envelope import BodyTooLarge, Envelope
+from server.envelope import BodyRefused, ClientGone, Envelope, Prove
 from server.problems import FieldFault, Kind, Problem
 
 LOG = logging.getLogger("zaicun.http")
@@ -72,10 +72,15 @@ _CHINESE = {
     "float_parsing": "应为数字",
     "float_type": "应为数字",
     "int_type": "应为整数",
+    "int_from_float": "应为整数",
     "string_type": "应为文本",
     "bool_type": "应为 true 或 false",
     "bool_parsing": "应为 true 或 false",
     "uuid_parsing": "应为 UUID",
+    "uuid_type": "应为 UUID",
+    "list_type": "应为数组",
+    "dict_type": "应为对象",
+    "model_attributes_type": "应为对象",
     "enum": "不在允许的取值之内",
     "literal_error": "不在允许的取值之内",
     "finite_number": "应为有限的数字",
@@ -203,8 +208,11 @@ def _not_a_method(request: Request) -> Response:
     return answer(Problem(problems.METHOD_NOT_ALLOWED, headers={"Allow": allow}), request)
 
 
-def install(app: FastAPI) -> None:
-    """Install the handlers, the envelope and the liveness routes."""
+def install(app: FastAPI, prove: Prove) -> None:
+    """Install the handlers, the envelope and the liveness routes.
+
+    `prove` raises Problem (401) unless the request's token is good; those above this layer know how.
+    """
     app.state.body_limits = {}
     app.add_middleware(
         Envelope,
@@ -213,6 +221,7 @@ def install(app: FastAPI) -> None:
         admission=app.state.admission,
         answer=answer,
         crashed=crashed,
+        prove=prove,
     )
 
     @app.exception_handler(Problem)
@@ -223,11 +232,13 @@ def install(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
         return answer(invalid(request, error), request)
 
-    @app.exception_handler(BodyTooLarge)
-    async def on_too_large(request: Request, error: BodyTooLarge) -> Response:
-        limit = error.detail
-        zh, en = f"正文最多 {limit} 字节。", f"The body may have {limit} bytes at most."
-        return answer(Problem(problems.BODY_TOO_LARGE, zh=zh, en=en, limit_bytes=int(limit)), request)
+    @app.exception_handler(BodyRefused)
+    async def on_refused_body(request: Request, error: BodyRefused) -> Response:
+        return answer(error.problem, request)
+
+    @app.exception_handler(ClientGone)
+    async def on_gone(_request: Request, error: ClientGone) -> Response:
+        raise error  # The envelope ends it, without an answer.
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:

@@ -31,6 +31,12 @@ SECONDS = Family(
     _SECONDS,
 )
 IN_FLIGHT = Family("zaicun_http_in_flight", "Requests being answered.", Kind.GAUGE, each=True)
+GONE = Family(
+    "zaicun_http_clients_gone",
+    "Requests whose sender was gone before they were whole, by operation: nothing was answered.",
+    Kind.COUNTER,
+    ("operation",),
+)
 PROBLEMS = Family(
     "zaicun_problems", "Refusals by their code (problems.md).", Kind.COUNTER, ("operation", "code")
 )
@@ -86,6 +92,7 @@ FAMILIES = (
     REQUESTS,
     SECONDS,
     IN_FLIGHT,
+    GONE,
     PROBLEMS,
     CHECKINS_STORED,
     CHECKINS_REPLAYED,

@@ -23,6 +23,8 @@ from server.tally import TALLY, Series
 LOG = logging.getLogger("zaicun.http")
 UNMATCHED = "unmatched"
 """The operation of a request that no route took: its path is whatever a stranger wrote."""
+GONE = 499
+"""What the log says of a client that was gone before its request was whole, as other servers' logs do."""
 PULSE_S = 1.0
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 
@@ -66,6 +68,9 @@ class Observed:
     def _told(self, scope: Scope, status: int, seconds: float) -> None:
         state = scope.get("state") or {}
         operation = _operation(state.get("scope", scope))
+        if not status:
+            self._gone(operation, state.get("request_id", ""), seconds)
+            return
         problem = state.get("problem") or (problems.INTERNAL.code if status == 500 else "")  # noqa: PLR2004
         key = (operation, status)
         found = self._answers.get(key)
@@ -82,6 +87,12 @@ class Observed:
             cells[TALLY.series(metrics.PROBLEMS, operation, problem).at] += 1
         if self._lines is not None:
             self._lines.told(operation, status, state.get("request_id", ""), seconds, problem)
+
+    def _gone(self, operation: str, request_id: str, seconds: float) -> None:
+        """Tell of a request that was never whole and is not answered: no refusal, and none of the service's times."""
+        TALLY.cells[TALLY.series(metrics.GONE, operation).at] += 1
+        if self._lines is not None:
+            self._lines.told(operation, GONE, request_id, seconds, "")
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the start and the end of the application through, and say what ended it."""

@@ -75,13 +75,13 @@ class PlainPut(BaseRoute):
 
 
 async def _read(receive: Receive) -> tuple[list[Message], Exception | None]:
-    """Read the whole body: its messages, and what broke the reading off (a body too large), if anything did."""
+    """Read the whole body: its messages, and what broke the reading off (a body too large, a client that is gone), if anything did."""
     read: list[Message] = []
     try:
         while True:
             message = await receive()
             read.append(message)
-            if message["type"] != "http.request" or not message.get("more_body", False):
+            if not message.get("more_body", False):
                 return read, None
     except Exception as failure:  # noqa: BLE001  Whatever it is, the documented route meets it where it would have.
         return read, failure
@@ -103,8 +103,6 @@ def _again(read: Iterable[Message], failure: Exception | None, receive: Receive)
 
 def _incoming(scope: Scope, read: list[Message]) -> Incoming | None:
     """Return the check-in of a request about which nothing is unusual, else None."""
-    if read[-1]["type"] != "http.request":
-        return None  # The client has gone.
     token = _token(scope["headers"])
     if token is None:
         return None

@@ -9,7 +9,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from server import clock, http, metrics, pages, problems
 from server.access import Who
@@ -20,6 +19,7 @@ from server.checkins.queries import Seen
 from server.checkins.record import answer, answer_bytes, from_row, sentence
 from server.checkins.schemas import AttemptOut, CheckInIn, CheckInOut, JudgedAgain, OwnCheckInOut, WithdrawIn
 from server.documented import refusals, sent
+from server.envelope import ClientGone
 from server.gate import Cadre, Db, who_of
 from server.pages import Cursor, Limit, Page
 from server.problems import Kind, Problem
@@ -45,7 +45,7 @@ class RecordedRoute(APIRoute):
 
 
 async def _keep_attempt(request: Request, error: RequestValidationError | HTTPException | Problem) -> None:
-    if isinstance(error.__cause__, ClientDisconnect):
+    if isinstance(error, ClientGone):
         return  # The line broke while it was being sent: nothing was refused, and the phone sends again.
     kind = _refused_as(request, error)
     try:

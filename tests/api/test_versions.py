@@ -17,6 +17,7 @@ from server import clock, deprecations, documented, http
 from server.admission import Admission
 from server.deprecations import Deprecation
 from server.documented import refusals
+from server.gate import who_of
 from server.settings import Settings
 
 OLD, NEW = "zaicun-phone/1.1.9 (Android 14)", "zaicun-phone/1.2.0 (Android 14)"
@@ -95,7 +96,7 @@ def old_and_new(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     app = FastAPI()
     app.state.settings = Settings()
     app.state.admission = Admission(4)
-    http.install(app)
+    http.install(app, prove=who_of)
 
     @app.get("/v1/old", operation_id="old-way", responses=refusals())
     async def old_way() -> dict[str, str]:

@@ -24,7 +24,7 @@ OUTSIDE = ("/livez", "/readyz", "/metrics", "/docs", "/openapi.json", "/problems
 """Addresses for machines and browsers, no part of what the document describes; with what lies below them."""
 ANYWHERE = {problems.URL_TOO_LONG.status, problems.HEADERS_TOO_LARGE.status}
 """What is refused before an address is looked up."""
-UNSAID = {"content-type", "content-length", "date"}
+UNSAID = {"connection", "content-length", "content-type", "date"}
 """Headers that HTTP itself explains."""
 CORS = re.compile(r"access-control-|vary$")
 """Headers of the Fetch standard, for browsers of configured origins."""
