@@ -9,11 +9,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 from shapely import LineString, MultiPolygon, Point, Polygon, STRtree
 from shapely.geometry.base import BaseGeometry
 
@@ -33,6 +34,12 @@ _LARGEST_CIRCLE_M: Final = 50_000.0
 # From so many vertices on, a tree of pieces of the border beats walking along all of it.
 _MANY_VERTICES: Final = 1000
 _PIECE: Final = 64
+# Corners that are kept as integers are rounded by a hundredth of the last digit that travels, and reach 214 km.
+_GRAIN_OF_CORNERS_M: Final = 0.0001
+_FARTHEST_M: Final = 200_000.0
+_BYTES_A_CORNER: Final = 26  # Of a polygon as GEOS keeps it, measured.
+_BYTES_OF_PLACES: Final = 1500  # Of all the objects about them.
+Grains: TypeAlias = NDArray[np.int32]
 
 
 class ZoneKind(StrEnum):
@@ -104,13 +111,20 @@ def circle(*, lon: float, lat: float, radius_m: float) -> Polygon:
 class Outline:
     """One or several polygons in the plane, ready for signed distances. Immutable, safe to share between threads."""
 
-    __slots__ = ("_shape", "_tree", "bounds")
+    __slots__ = ("_shape", "_tree", "bounds", "kept_bytes")
 
     def __init__(self, shape: BaseGeometry) -> None:
-        self._shape = shape
-        self.bounds: Final[tuple[float, float, float, float]] = shape.bounds
+        self._shape: BaseGeometry | Grains = shape
         self._tree: STRtree | None = None
-        if shapely.get_num_coordinates(shape) <= _MANY_VERTICES:
+        self.bounds: Final[tuple[float, float, float, float]] = shape.bounds
+        corners = int(shapely.get_num_coordinates(shape))
+        self.kept_bytes: int = _BYTES_A_CORNER * corners
+        """About how much memory it takes, for whoever keeps many."""
+        if corners <= _MANY_VERTICES:
+            ring = _single_ring(shape, self.bounds)
+            if ring is not None:
+                # Nearly every village: in a third of the memory, so that all of a large district stay at hand.
+                self._shape, self.kept_bytes = ring, ring.nbytes
             return
         shapely.prepare(shape)
         self._tree = STRtree(_pieces(shape))
@@ -121,14 +135,21 @@ class Outline:
 
     def signed_distance(self, point: Point) -> float:
         """Metres to the border, positive inside, exactly 0 within `ON_BORDER_M` of it."""
-        if self._tree is None:
-            # Made each time, a microsecond, because keeping it would double the memory of every village.
-            distance = float(self._shape.boundary.distance(point))
+        shape = self._shape
+        if isinstance(shape, np.ndarray):
+            # Built again each time, some microseconds.
+            border = shapely.linearrings(shape * _GRAIN_OF_CORNERS_M)
+            distance = float(shapely.distance(border, point))
+            land: BaseGeometry = shapely.polygons(border)  # type: ignore[assignment]  # Of one ring, one.
+        elif self._tree is None:
+            # The border is made each time, a microsecond, because keeping it would double the memory.
+            distance, land = float(shape.boundary.distance(point)), shape
         else:
             distance = float(self._tree.query_nearest(point, return_distance=True, all_matches=False)[1][0])
+            land = shape
         if distance <= ON_BORDER_M:
             return 0.0
-        return distance if self._shape.intersects(point) else -distance
+        return distance if land.intersects(point) else -distance
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +183,7 @@ class Places:
         "_union",
         "accuracies_differ",
         "accuracy_m",
+        "kept_bytes",
         "unfenced",
         "versions",
         "zones",
@@ -189,6 +211,8 @@ class Places:
         self._boxes: Final = tuple(zone.outline.bounds for zone in self.zones)
         duty = [shape for zone, shape in zip(zones, shapes, strict=True) if zone.kind is ZoneKind.DUTY_PLACE]
         self._duty: Final = _outline(duty)
+        kept = {id(each): each for each in (self._union, self._duty, *outlines) if each is not None}
+        self.kept_bytes: Final = _BYTES_OF_PLACES + sum(each.kept_bytes for each in kept.values())
 
     @classmethod
     def assigned(cls, zones: Sequence[Zone], *, unfenced: Sequence[str] = ()) -> "Places":
@@ -353,6 +377,16 @@ def _seam(one: BaseGeometry, other: BaseGeometry, width_m: float) -> BaseGeometr
         .buffer(-width_m / 2, join_style="mitre")
     )
     return shapely.intersection_all([closed, one.buffer(width_m), other.buffer(width_m)])
+
+
+def _single_ring(shape: BaseGeometry, bounds: tuple[float, float, float, float]) -> Grains | None:
+    """Give the corners of one polygon without holes, in grains; None for other shapes and those that reach too far."""
+    if shapely.get_num_geometries(shape) != 1 or max(map(abs, bounds)) > _FARTHEST_M:
+        return None
+    (part,) = shapely.get_parts(shape)
+    if part.geom_type != "Polygon" or shapely.get_num_interior_rings(part):
+        return None
+    return np.rint(shapely.get_coordinates(part) / _GRAIN_OF_CORNERS_M).astype(np.int32)
 
 
 def _pieces(shape: BaseGeometry) -> list[BaseGeometry]:

@@ -25,10 +25,10 @@ from shapely import MultiPolygon, Polygon
 
 from geo.zones import ASSIGNED_KINDS, EXCLUDED_KINDS, Places, Zone, ZoneKind, joinable
 
-MOST_VERTICES: Final = 800_000
-"""Vertices of prepared places kept in one worker, at 26 bytes each: 20 MB, about 1,400 villages of 564 vertices.
+MOST_BYTES: Final = 24_000_000
+"""What prepared places may take in one worker: about 3,900 villages of 564 vertices, 6 kB each.
 
-All 2,500 villages of a large prefecture would take 37 MB. A place that was forgotten costs 0.2 ms and a row to have again.
+A place that was forgotten costs 0.2 ms and a row to have again.
 """
 
 _CELL_DEG: Final = 0.05
@@ -198,13 +198,13 @@ Key: TypeAlias = tuple[bool, tuple[UUID, ...], tuple[str, ...]]
 class Atlas:
     """Prepared places by the versions they consist of, the least recently used forgotten. Not for several threads."""
 
-    def __init__(self, *, most_vertices: int = MOST_VERTICES) -> None:
-        self.most_vertices: Final = most_vertices
-        self.vertices = 0
+    def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
+        self.most_bytes: Final = most_bytes
+        self.bytes = 0
         self._zones: OrderedDict[UUID, Zone] = (
             OrderedDict()
         )  # Decoded, waiting to be joined; emptied by `trim`.
-        self._places: OrderedDict[Key, tuple[Places, int]] = OrderedDict()
+        self._places: OrderedDict[Key, Places] = OrderedDict()
 
     def missing(
         self,
@@ -245,7 +245,7 @@ class Atlas:
         held = self._places.get(key)
         if held is not None:
             self._places.move_to_end(key)
-            return held[0]
+            return held
         posted, versions, unfenced = key
         # A zone drawn far away by mistake must keep nobody from checking in; nobody is said to be outside of it either.
         zones, far = joinable([self._zones[version] for version in versions])
@@ -253,16 +253,13 @@ class Atlas:
             places = Places.assigned(zones, unfenced=(*unfenced, *(zone.name for zone in far)))
         else:
             places = Places.excluded(zones)
-        # Several zones are kept one by one and as their union.
-        copies = 1 if len(zones) == 1 else 2
-        cost = 1 + copies * sum(int(shapely.get_num_coordinates(zone.geometry)) for zone in zones)
-        self._places[key] = (places, cost)
-        self.vertices += cost
+        self._places[key] = places
+        self.bytes += places.kept_bytes
         return places
 
     def trim(self) -> None:
         """Forget decoded shapes, and places beyond the bound, oldest use first. Call it after each group."""
         self._zones.clear()
-        while self.vertices > self.most_vertices:
-            _key, (_places, cost) = self._places.popitem(last=False)
-            self.vertices -= cost
+        while self.bytes > self.most_bytes:
+            _key, places = self._places.popitem(last=False)
+            self.bytes -= places.kept_bytes

@@ -158,7 +158,7 @@ def test_exclusion_zones_and_places_of_the_same_versions_are_kept_apart() -> Non
 
 
 def test_the_atlas_forgets_the_least_recently_used_and_only_when_told() -> None:
-    atlas = Atlas(most_vertices=250)  # Two circles of 97 coordinates and a little.
+    atlas = Atlas(most_bytes=5_000)  # Two circles of 97 coordinates and a little.
     ids = [UUID(int=n) for n in range(4)]
     for number, version in enumerate(ids):
         atlas.put({version: stored(106.2 + number / 100)})
@@ -167,7 +167,7 @@ def test_the_atlas_forgets_the_least_recently_used_and_only_when_told() -> None:
     atlas.assigned((ids[0],))
     atlas.trim()
     assert atlas.missing([((version,), ()) for version in ids], []) == [ids[1], ids[2]]
-    assert atlas.vertices <= 250
+    assert atlas.bytes <= 5_000
 
 
 def test_a_shape_that_is_no_area_is_refused() -> None:
