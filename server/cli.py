@@ -15,7 +15,7 @@ COMMANDS = {
     "demo": "server.demo.commands:demo",
     "health": "server.health:health",
     "keys": "server.backup.commands:keys",
-    "migrate": "server.serving:migrate_command",
+    "migrate": "server.preparing:migrate_command",
     "month": "server.compliance.commands:month_group",
     "openapi": "server.documents:openapi",
     "phone": "server.demo.phone_commands:phone",

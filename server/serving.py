@@ -1,18 +1,28 @@
-"""The commands that run the service: serve, migrate, and the embedded database."""
+"""The commands that run the service: serve, and the embedded database.
 
+The process of `serve` is the worker where there is one alone, and watches over the workers otherwise. It imports little:
+the application is loaded by the processes that serve it (worker.py), and what only the start needs runs apart.
+"""
+
+import contextlib
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import click
-import sqlalchemy as sa
 import uvicorn
 
-from server import cluster, logs, migrate, runtime, worker
+from server import cluster, logs, tally
 from server import settings as settings_module
 from server.console import plainly, say
 from server.patience import Patient, raise_file_limit
-from server.settings import SettingsFault
+from server.settings import Settings, SettingsFault
 
 
 def _set(**given: object) -> None:
@@ -35,8 +45,8 @@ def serve(host: str | None, port: int | None, workers: int | None, *, behind_pro
     """Serve the API."""
     _set(HOST=host, PORT=port, WORKERS=workers, BEHIND_PROXY="yes" if behind_proxy else None)
     given = settings_module.load()
-    worker.configure(given)
-    with runtime.ready(given, logs.say) as settings, worker.counting(settings) as folder:
+    logs.configure(level=given.log_level, shape=given.log_format, every=given.log_checkins_every)
+    with _prepared(given) as settings, _counting(settings) as folder:
         _set(METRICS_DIR=folder)
         _set(DATABASE_URL=settings.database_url, OWNER_DATABASE_URL=settings.owner_database_url)
         logs.say(f"zaicun serves on http://{settings.host}:{settings.port}")
@@ -60,27 +70,42 @@ def serve(host: str | None, port: int | None, workers: int | None, *, behind_pro
         )
 
 
-@click.command("migrate")
-@plainly
-def migrate_command() -> None:
-    """Bring the database to the present schema, as its owner."""
-    settings = settings_module.load()
-    if not settings.database_url:
-        with runtime.ready(settings, say):
-            say("The embedded database is up to date.")
-        return
-    if not settings.owner_database_url:
-        raise SettingsFault(
-            "ZAICUN_OWNER_DATABASE_URL must name the owner of the tables; the service's role cannot migrate."
-        )
-    role = sa.make_url(settings.database_url).username
-    if not role:
-        raise SettingsFault(
-            "ZAICUN_DATABASE_URL must name the role of the service (postgresql://role@host/database)."
-        )
-    migrate.upgrade(settings.owner_database_url, role, say=say)
-    runtime.mark(settings)
-    say("The database is up to date.")
+@contextlib.contextmanager
+def _prepared(settings: Settings) -> Iterator[Settings]:
+    """Yield the settings with both addresses of a migrated, safe database; the embedded one is held while it is used.
+
+    The work is done by server/preparing.py in a process of its own, which tells what it does and why it refuses.
+    """
+    with contextlib.ExitStack() as stack:
+        if not settings.database_url:
+            held = stack.enter_context(cluster.ensure(settings.var, say=logs.say))
+            settings = replace(settings, database_url=held.app_dsn, owner_database_url=held.owner_dsn)
+        # -P: a folder that happens to be called `server` where the service is started is none of its modules.
+        done = subprocess.run([sys.executable, "-P", "-m", "server.preparing"], check=False)
+        if done.returncode:
+            raise click.exceptions.Exit(1)
+        yield settings
+
+
+@contextlib.contextmanager
+def _counting(settings: Settings) -> Iterator[Path]:
+    """Yield the folder in which the workers count. One that was made here is removed at the end.
+
+    Raises SettingsFault when it cannot be used.
+    """
+    try:
+        if settings.metrics_dir is None:
+            folder = Path(tempfile.mkdtemp(prefix="zaicun-metrics-"))
+        else:
+            folder = settings.metrics_dir
+            tally.clear(folder)
+    except OSError as error:
+        raise SettingsFault(f"ZAICUN_METRICS_DIR cannot be used: {error.strerror}.") from error
+    try:
+        yield folder
+    finally:
+        if settings.metrics_dir is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @click.group()
