@@ -17,6 +17,7 @@ from server import (
     sandbox,
     sharing,
     timekeeping,
+    wire,
     wiring,
 )
 from server import settings as settings_module
@@ -30,6 +31,7 @@ from server.checkins.intake import Intake
 from server.checkins.plain import PlainPut
 from server.compliance import routes as compliance
 from server.db import Database
+from server.envelope import Carried
 from server.gate import who_of
 from server.month import routes as month
 from server.places import routes as places
@@ -46,7 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     given = settings or settings_module.load()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Carried]]:
         app.state.doorkeeper.keys.ensure()
         app.state.pulse = Pulse(given.database_url)
         await run_in_threadpool(app.state.pulse.start)
@@ -63,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         try:
             with draining.told(app.state.admission.stop, app.state.database.stopping.set):
                 async with observed.measuring(app):
-                    yield
+                    yield {wire.CARRIED: Carried(given)}
         finally:
             await app.state.intake.close()
             app.state.database.close()
@@ -79,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,  # papers.py serves it, and the page to try it out.
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # An address with a slash too many is unknown (404), not a way to another host.
     )
     app.state.settings = given
     app.state.admission = Admission(given.requests_at_once)

@@ -82,6 +82,21 @@ class ClientGone(HTTPException):
         super().__init__(499)  # As web servers' logs call it; it is never sent.
 
 
+class Carried:
+    """What answers carry besides their own headers, made once from the settings."""
+
+    __slots__ = ("always", "origins", "sandbox")
+
+    def __init__(self, settings: Settings) -> None:
+        self.origins = {origin.encode(): _cross_origin(origin) for origin in settings.cors_origins}
+        self.sandbox = settings.sandbox
+        self.always: list[Header] = [_NOSNIFF]
+        if self.origins:
+            self.always.append(_VARY)
+        if settings.sandbox:
+            self.always.append((b"sandbox", b"true"))
+
+
 class Envelope:
     """The middleware. `answer` writes a problem, `crashed` tells of an error that nobody foresaw and answers it.
 
@@ -104,17 +119,12 @@ class Envelope:
         self.prove = prove
         self.answer = answer
         self.crashed = crashed
-        self.origins = {origin.encode(): _cross_origin(origin) for origin in settings.cors_origins}
+        told = Carried(settings)
+        self.origins, self._always, self.sandbox = told.origins, told.always, told.sandbox
         self.admission = admission
         self.answer_within_s = settings.answer_within_s
         self.minimums = clients.minimums(settings.minimum_clients)
         self._outdated: dict[bytes, Header | None] = {}
-        self.sandbox = settings.sandbox
-        self._always: list[Header] = [_NOSNIFF]
-        if self.origins:
-            self._always.append(_VARY)
-        if settings.sandbox:
-            self._always.append((b"sandbox", b"true"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""

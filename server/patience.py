@@ -12,7 +12,7 @@ from functools import cache
 
 from server import problems
 from server.problems import Problem
-from server.wire import Wire, written
+from server.wire import Wire
 
 HEAD_WITHIN_S = 10.0
 BODY_WITHIN_S = 20.0
@@ -53,7 +53,7 @@ class Patient(Wire):
         super().connection_made(transport)
         self._since = self.loop.time()
         if len(self.connections) > most_connections():
-            transport.write(written(problems.later(problems.BUSY)))
+            transport.write(self.written(problems.later(problems.BUSY)))
             transport.close()
         elif not getattr(self.server_state, _SWEEPING, False):
             setattr(self.server_state, _SWEEPING, True)
@@ -101,6 +101,8 @@ class Patient(Wire):
         reading_body = self._answering()
         allowed = BODY_WITHIN_S + self._got / SLOWEST_BYTES_PER_S if reading_body else HEAD_WITHIN_S
         if now - self._since > allowed:
-            if self._got and not (reading_body and self.cycle.response_started):
-                self.transport.write(written(Problem(problems.REQUEST_TIMEOUT)))
+            # Whoever heard an answer to this request already, or is hearing one, is told nothing more.
+            unanswered = self._headed == reading_body and not (reading_body and self.cycle.response_started)
+            if self._got and unanswered:
+                self.transport.write(self.written(Problem(problems.REQUEST_TIMEOUT)))
             self.transport.close()

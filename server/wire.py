@@ -10,13 +10,19 @@ from http import HTTPStatus
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from server import ids, problems
-from server.envelope import LARGEST_HEADERS, LONGEST_URL, headers_too_large
+from server import ids, problems, sandbox
+from server.envelope import LARGEST_HEADERS, LONGEST_URL, Carried, headers_too_large
 from server.problems import Problem
+from server.settings import Settings
 
 LARGEST_HEAD = 2 * (LARGEST_HEADERS + LONGEST_URL)
 """Bytes that may arrive before the head of a request is whole. Twice what is allowed, so that whoever is a little over
 it still gets the envelope's answer, in their language and readable to a browser."""
+
+
+CARRIED = "carried"
+"""Under this name the application tells its server, when it starts, what its answers carry (lifespan state of ASGI)."""
+_UNTOLD = Carried(Settings())
 
 
 class _Unread(Exception):
@@ -32,6 +38,7 @@ class Wire(HttpToolsProtocol):
 
     _apart = 0  # Bytes since the request began, or since content last came: head, trailers, framing.
     _in_request = False
+    _headed = False  # The head of the request that is being read is whole, so the application answers it.
     _moved = False
 
     def data_received(self, data: bytes) -> None:
@@ -48,7 +55,7 @@ class Wire(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to count."""
         super().on_message_begin()
-        self._apart, self._in_request = 0, True
+        self._apart, self._in_request, self._headed = 0, True, False
 
     def on_headers_complete(self) -> None:
         """Go on with the content: the envelope measures a head that is whole.
@@ -66,6 +73,7 @@ class Wire(HttpToolsProtocol):
             )
             raise _Unread
         super().on_headers_complete()
+        self._headed = True
         self.headers = []  # For trailers, which are never taken for headers (RFC 9110 section 6.5.1).
 
     def on_body(self, body: bytes) -> None:
@@ -75,7 +83,7 @@ class Wire(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Stop counting."""
-        self._in_request = False
+        self._in_request = self._headed = False
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  Uvicorn's signature; its text is English only.
@@ -88,33 +96,45 @@ class Wire(HttpToolsProtocol):
             )
         )
 
+    def written(self, problem: Problem) -> bytes:
+        """Return the whole answer to what is no request yet, ready to send; the connection ends with it."""
+        carried: Carried = self.app_state.get(CARRIED, _UNTOLD)
+        request_id = str(ids.new_id())
+        body = orjson.dumps({**problem.body(), "request_id": request_id})
+        if carried.sandbox:
+            body = sandbox.marked(body, problems.MEDIA_TYPE)
+        status = HTTPStatus(problem.kind.status)
+        headers = {
+            "content-type": problems.MEDIA_TYPE,
+            "content-length": str(len(body)),
+            "content-language": "zh",
+            "cache-control": "no-store",
+            "x-request-id": request_id,
+            "connection": "close",
+            **{name.lower(): value for name, value in problem.headers.items()},
+        }
+        lines = [f"{name}: {value}".encode("ascii") for name, value in headers.items()]
+        lines += [b"%s: %s" % both for both in (*carried.always, *carried.origins.get(self._origin(), ()))]
+        first = f"HTTP/1.1 {status.value} {status.phrase}".encode("ascii")
+        return b"\r\n".join([first, *lines, b"", body])
+
+    def _origin(self) -> bytes:
+        """Return the page that asks, as far as was read: never that of an earlier request on the same line."""
+        if not self._in_request:
+            return b""
+        return next((value for name, value in self.scope["headers"] if name == b"origin"), b"")
+
     def _refuse(self, problem: Problem) -> None:
-        self._in_request = False
         if self.transport.is_closing():
             return
         under_way = (
             getattr(self.cycle, "response_complete", True) is False
         )  # There is no cycle before a request.
-        if not under_way:
-            self.transport.write(written(problem))
+        if not under_way and not self._headed:
+            self.transport.write(self.written(problem))
+        self._in_request = False
         self.transport.close()
 
 
 def _says_content(name: bytes, value: bytes) -> bool:
     return name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
-
-
-def written(problem: Problem) -> bytes:
-    """Return the whole answer to what is no request yet, ready to send; the connection ends with it."""
-    request_id = str(ids.new_id())
-    body = orjson.dumps({**problem.body(), "request_id": request_id})
-    status = HTTPStatus(problem.kind.status)
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-        f"content-type: {problems.MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\ncontent-language: zh\r\n"
-        "cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
-        f"x-request-id: {request_id}\r\nconnection: close\r\n"
-        + "".join(f"{name.lower()}: {value}\r\n" for name, value in problem.headers.items())
-        + "\r\n"
-    )
-    return head.encode("ascii") + body

@@ -5,18 +5,25 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import Service
+from conftest import Clone, Service, running_service
 
-from server import envelope, wire
+from server import envelope, patience, wire
+
+PAGE, OTHER = "https://phone.example.org", "https://other.example.org"
+
+
+def line_to(service: Service) -> socket.socket:
+    parts = urlsplit(service.url)
+    return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10)
 
 
 @pytest.fixture
 def line(service: Service) -> Iterator[socket.socket]:
-    parts = urlsplit(service.url)
-    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as connected:
+    with line_to(service) as connected:
         yield connected
 
 
@@ -161,3 +168,107 @@ def test_content_is_never_read_as_the_next_request(line: socket.socket, framing:
 def test_an_upgrade_without_content_is_not_taken_up(line: socket.socket) -> None:
     line.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n")
     assert answered(line)[0] == 200
+
+
+# --- what these refusals carry
+
+
+@pytest.fixture
+def place(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A sandbox that pages of two origins may use, with the command's own way to read a connection and less patience."""
+    monkeypatch.setattr("conftest.Wire", patience.Patient)
+    monkeypatch.setattr(patience, "HEAD_WITHIN_S", 0.5)
+    monkeypatch.setattr(patience, "BODY_WITHIN_S", 0.5)
+    monkeypatch.setattr(patience, "SWEEP_EVERY_S", 0.1)
+    with running_service(clone(), tmp_path, sandbox=True, cors_origins=(PAGE, OTHER)) as running:
+        yield running
+
+
+REFUSED = [
+    (b"bad header\r\n\r\n", 400),
+    (b"Content-Length: -1\r\n\r\n", 400),
+    (b"x-endless: ", 431),
+    (b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 3\r\n\r\n", 400),
+    (b"x-more: 1\r\n", 408),  # A head that is not finished in time,
+    (b"Content-Length: 9\r\nContent-Type: application/json\r\n\r\n{", 408),  # and a body.
+]
+
+
+def test_what_the_line_itself_refuses_is_marked_in_a_sandbox_and_readable_to_its_page(place: Service) -> None:
+    for rest, expected in REFUSED:
+        with line_to(place) as line:
+            # The parser hands a header out when it has seen the next one.
+            sent = f"POST /v1/auth/login HTTP/1.1\r\nOrigin: {OTHER}\r\nHost: x\r\n".encode() + rest
+            line.sendall(sent.ljust(wire.LARGEST_HEAD + 1, b"a") if expected == 431 else sent)
+            status, headers, body = answered(line)
+        assert (status, headers["sandbox"], body["sandbox"]) == (expected, "true", True)
+        assert (headers["access-control-allow-origin"], headers["vary"]) == (OTHER, "Origin")
+        assert "X-Request-Id" in headers["access-control-expose-headers"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_no_other_page_can_read_it_and_no_page_reads_what_another_asked(place: Service) -> None:
+    for sent in (
+        b"GET / HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\nbad header\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nbad header\r\nOrigin: " + PAGE.encode() + b"\r\n\r\n",
+        b"hello\r\n\r\n",
+    ):
+        with line_to(place) as line:
+            line.sendall(sent)
+            _, headers, body = answered(line)
+        assert body["sandbox"] is True
+        assert not [name for name in headers if name.startswith("access-control")]
+        assert headers["vary"] == "Origin"
+    with line_to(place) as line:  # The origin of the request before says nothing of the next.
+        line.sendall(f"GET /livez HTTP/1.1\r\nHost: x\r\nOrigin: {PAGE}\r\n\r\n".encode())
+        assert line.recv(65_536).startswith(b"HTTP/1.1 200")
+        line.sendall(b"hello\r\n\r\n")
+        assert not [name for name in answered(line)[1] if name.startswith("access-control")]
+
+
+def test_one_connection_too_many_is_told_so_with_the_mark(
+    place: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "most_connections", lambda: 0)
+    with line_to(place) as line:
+        status, headers, body = answered(line)
+    assert (status, body["code"], body["sandbox"], headers["sandbox"]) == (503, "busy", True, "true")
+    assert 1 <= int(headers["retry-after"]) <= 3
+
+
+def test_a_live_service_says_nothing_of_it(line: socket.socket) -> None:
+    line.sendall(f"GET / HTTP/1.1\r\nHost: x\r\nOrigin: {PAGE}\r\nbad header\r\n\r\n".encode())
+    _, headers, body = answered(line)
+    assert "sandbox" not in {*headers, *body}
+    assert not [name for name in headers if name.startswith("access-control") or name == "vary"]
+
+
+# --- one answer a request
+
+
+def read_to_the_end(line: socket.socket) -> bytes:
+    got = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := line.recv(65_536):
+            got += piece
+    return got
+
+
+def test_who_heard_a_refusal_and_goes_on_sending_slowly_is_ended_without_another_answer(
+    place: Service,
+) -> None:
+    with line_to(place) as line:
+        line.sendall(b"POST /v1/units HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n{")
+        got = read_to_the_end(line)
+    assert got.startswith(b"HTTP/1.1 401 ")
+    assert got.count(b"HTTP/1.1 ") == 1
+
+
+def test_trailers_that_do_not_end_behind_an_answer_bring_no_second_one(line: socket.socket) -> None:
+    line.sendall(b"POST /nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\nx: ")
+    time.sleep(0.2)
+    with contextlib.suppress(OSError):  # The server has closed.
+        line.sendall(b"a" * 2 * wire.LARGEST_HEAD)
+    got = read_to_the_end(line)
+    assert got.startswith(b"HTTP/1.1 404 ")
+    assert got.count(b"HTTP/1.1 ") == 1
