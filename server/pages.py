@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -10,8 +9,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import Query
-from pydantic import BaseModel, BeforeValidator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel
 
 from server import problems
 from server.problems import Problem
@@ -20,16 +18,6 @@ Item = TypeVar("Item")
 LARGEST = 200
 
 
-def _written_out(value: object) -> object:
-    """Refuse a number where a date belongs: pydantic would take it for seconds since 1970."""
-    if isinstance(value, str) and not DATE.fullmatch(value):
-        raise PydanticCustomError("date_parsing", "a date is written YYYY-MM-DD")
-    return value
-
-
-DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-Day = Annotated[date, BeforeValidator(_written_out)]
-"""A date in a query."""
 Limit = Annotated[int, Query(ge=1, le=LARGEST, description="每页条数 / items on a page")]
 Cursor = Annotated[
     str | None, Query(max_length=512, description="上一页给出的 next_cursor / next_cursor of the page before")

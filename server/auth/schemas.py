@@ -6,7 +6,6 @@ from uuid import UUID
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from server.access import Role
 from server.auth import rules
+from server.given import Id, In, Instant, Word
 
 
 def _printable(text: str) -> str:
@@ -82,12 +82,6 @@ Region = Annotated[
     ),
 ]
 SlipRegion = Annotated[str, StringConstraints(pattern=r"^[0-9]{6,12}$"), Field(examples=["500116101"])]
-
-
-class In(BaseModel):
-    """What comes in: unknown fields are refused. Not one of these is ever logged."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class Out(BaseModel):
@@ -202,11 +196,11 @@ class AccountDetailOut(AccountOut):
 class AccountIn(In):
     """An account to be; grants and the one-time code follow."""
 
-    id: UUID = Field(description="客户端生成，建议 UUIDv7 / made by the client, UUIDv7 recommended")
+    id: Id = Field(description="客户端生成，建议 UUIDv7 / made by the client, UUIDv7 recommended")
     login: NewLogin
     display_name: Text
     region: Region
-    person_id: UUID | None = None
+    person_id: Id | None = None
 
 
 class AccountPatchIn(In):
@@ -219,12 +213,12 @@ class AccountPatchIn(In):
 class GrantIn(In):
     """A grant to be: a region for most roles, a unit for a unit viewer, neither for an administrator."""
 
-    id: UUID
-    role: Role
+    id: Id
+    role: Word[Role]
     region: Region = ""
-    unit_id: UUID | None = None
-    valid_from: AwareDatetime | None = Field(default=None, description="缺省为现在 / default: now")
-    valid_until: AwareDatetime | None = None
+    unit_id: Id | None = None
+    valid_from: Instant | None = Field(default=None, description="缺省为现在 / default: now")
+    valid_until: Instant | None = None
     assignment: Annotated[
         str,
         StringConstraints(strip_whitespace=True, max_length=rules.LONGEST_ASSIGNMENT),
@@ -247,7 +241,7 @@ class SlipsIn(In):
     """Whose slips: those of a region, or of chosen accounts."""
 
     region: SlipRegion | None = None
-    accounts: Annotated[list[UUID], Field(max_length=2000)] = []
+    accounts: list[Id] = Field(default=[], max_length=2000)
     server_address: Annotated[
         str | None,
         StringConstraints(pattern=r"^https?://[A-Za-z0-9.:\[\]_/-]{1,200}$"),

@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    Strict,
     StringConstraints,
     model_validator,
 )
@@ -21,6 +22,7 @@ from geo.datum import Datum
 from geo.fix import POSITION_FAULTS, position_fault
 from geo.verdict import Band, VerdictKind
 from server.checkins.rules import Kind, NoPosition, Standing
+from server.given import DAY, In, Shape, Word
 
 
 def _no_nul(text: str) -> str:
@@ -45,7 +47,7 @@ def _salt(text: str) -> str:
     return text
 
 
-Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 """A JSON number. "106.2" and true are none: what is nearly a position must not become one (edge 38)."""
 Short = Annotated[str, StringConstraints(strip_whitespace=True, max_length=80), AfterValidator(_no_nul)]
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_no_nul)]
@@ -54,18 +56,32 @@ Reason = Annotated[
 ]
 
 
-_OPEN = ConfigDict(extra="ignore", json_schema_extra={"additionalProperties": True})
-"""A newer phone's queue must not be stuck (ruling 11); the document says so as well."""
+PhoneInstant = Annotated[
+    AwareDatetime,
+    Strict(strict=False),
+    Shape(
+        f"{DAY}[Tt ][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\\.[0-9]+)?)?(?:[Zz]|[+-][0-9]{{2}}:?[0-9]{{2}})?",
+        code="datetime_parsing",
+        en="written as RFC 3339 says: 2026-11-22T08:00:00+08:00",
+        format="date-time",
+    ),
+]
+"""An instant as RFC 3339 writes it, and as phones do that nearly do. Java leaves seconds out when they are zero, so the
+fault would not show before some cadre's check-in is refused."""
 
 
-class PositionIn(BaseModel):
+class _Open(In):
+    """A newer phone's queue must not be stuck (ruling 11): what is unknown is passed over; the document says so too."""
+
+    model_config = ConfigDict(extra="ignore", json_schema_extra={"additionalProperties": True})
+
+
+class PositionIn(_Open):
     """A fix as the phone has it. Coordinates go in the body only, never in an address."""
-
-    model_config = _OPEN
 
     lon: Number = Field(description="经度（度） / longitude, degrees", examples=[106.1834562])
     lat: Number = Field(description="纬度（度） / latitude, degrees", examples=[28.9123405])
-    datum: Datum = Field(description="坐标系 / reference system of lon and lat")
+    datum: Word[Datum] = Field(description="坐标系 / reference system of lon and lat")
     accuracy_m: Number | None = Field(
         None,
         description="68 % 精度半径（米） / radius of 68 % confidence, metres; null when unknown",
@@ -77,9 +93,7 @@ class PositionIn(BaseModel):
     altitude_m: Annotated[Number, Field(ge=-20_000, le=100_000)] | None = None
     speed_mps: Annotated[Number, Field(ge=-1_000, le=100_000)] | None = None
     provider: Short | None = Field(None, examples=["gps"])
-    mocked: Annotated[bool, Field(strict=True)] | None = Field(
-        None, description="系统是否标记为模拟位置 / the platform's mock flag"
-    )
+    mocked: bool | None = Field(None, description="系统是否标记为模拟位置 / the platform's mock flag")
 
     @model_validator(mode="after")
     def _possible(self) -> "PositionIn":
@@ -90,24 +104,22 @@ class PositionIn(BaseModel):
         return self
 
 
-class CheckInIn(BaseModel):
+class CheckInIn(_Open):
     """One check-in (签到). `captured_at` and `sent_at` are read from the same clock of the phone, right or wrong."""
 
-    model_config = _OPEN
-
-    kind: Kind = Field(Kind.DAY, description="day 当日在村；arrive 到村；leave 离村")
-    captured_at: AwareDatetime = Field(
+    kind: Word[Kind] = Field(Kind.DAY, description="day 当日在村；arrive 到村；leave 离村")
+    captured_at: PhoneInstant = Field(
         description="打卡时手机的时间 / the phone's clock at the tap (RFC 3339)"
     )
-    sent_at: AwareDatetime = Field(
+    sent_at: PhoneInstant = Field(
         description="本次发送时手机的时间 / the phone's clock at this sending (RFC 3339)"
     )
     utc_offset_min: int = Field(
         ge=-960, le=960, description="手机时区与 UTC 之差（分钟） / minutes east of UTC", examples=[480]
     )
     position: PositionIn | None = Field(description="定位；没有时为 null / the fix, or null")
-    no_position: NoPosition | None = Field(None, description="没有定位的原因 / why there is no fix")
-    outside_work: bool = Field(False, strict=True, description="外勤 / work outside the village")
+    no_position: Word[NoPosition] | None = Field(None, description="没有定位的原因 / why there is no fix")
+    outside_work: bool = Field(False, description="外勤 / work outside the village")
     note: Note | None = None
     client: Short | None = Field(None, examples=["zaicun-phone/1.0 (Android 14)"])
     salt: Annotated[str, Field(max_length=48), AfterValidator(_salt)] | None = Field(
@@ -199,10 +211,8 @@ class OwnCheckInOut(CheckInOut):
     accuracy_m: float | None = None
 
 
-class WithdrawIn(BaseModel):
+class WithdrawIn(In):
     """Taking back one's own mistaken check-in."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reason: Reason
 

@@ -6,8 +6,9 @@ from uuid import UUID
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from server.given import Day, Id, In
 from server.month.consequences import Consequences
 from server.month.holidays import CalendarSource
 
@@ -43,6 +44,15 @@ def _small(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+def _known(day: date) -> date:
+    first, last = date(FIRST_YEAR, 1, 1), date(LAST_YEAR, 12, 1)
+    if day < first:
+        raise PydanticKnownError("greater_than_equal", {"ge": str(first)})
+    if day > last:
+        raise PydanticKnownError("less_than_equal", {"le": str(last)})
+    return day
+
+
 def _first_of_month(day: date) -> date:
     if day.day != 1:
         raise PydanticCustomError(
@@ -61,16 +71,12 @@ RegionPrefix = Annotated[
 ]
 
 
-class PolicyIn(BaseModel):
+class PolicyIn(In):
     """A new version of a policy, not yet in force."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    id: UUID = Field(description="客户端生成的编号，建议 UUIDv7 / made by the client, UUIDv7 recommended")
+    id: Id = Field(description="客户端生成的编号，建议 UUIDv7 / made by the client, UUIDv7 recommended")
     region_prefix: RegionPrefix
-    valid_from: Annotated[
-        date, Field(ge=date(FIRST_YEAR, 1, 1), le=date(LAST_YEAR, 12, 1)), AfterValidator(_first_of_month)
-    ] = Field(
+    valid_from: Annotated[Day, AfterValidator(_known), AfterValidator(_first_of_month)] = Field(
         description="施行月份的 1 日 / first day of the first month it governs", examples=["2026-12-01"]
     )
     reason: Annotated[Text, Field(min_length=1, max_length=500)] = Field(
@@ -82,10 +88,8 @@ class PolicyIn(BaseModel):
     )
 
 
-class PublishIn(BaseModel):
+class PublishIn(In):
     """Putting a policy in force."""
-
-    model_config = ConfigDict(extra="forbid")
 
     retroactive_reason: Annotated[Text, Field(min_length=1, max_length=500)] | None = Field(
         None,

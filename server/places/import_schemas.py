@@ -5,34 +5,46 @@ from datetime import date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    model_validator,
+)
 
 from geo.faults import Severity
 from geo.zones import ZoneKind
+from server.given import CLOCK, DAY, ZONE, Id, Shape, Trimmed, Word
 from server.places import rules
 from server.places.hooks import Effect
 from server.places.models import BoundaryImport
 from server.places.plans import Plan, Step
 from server.places.rules import ImportState, Source
-from server.places.schemas import In, Out, RegionCode, RegionPrefix
+from server.places.schemas import Out, RegionCode, RegionPrefix
 
 _LARGEST_RADIUS_M = 50_000
-_DAY_LENGTH = len("2026-01-01")
 
 
 def _instant(value: object) -> object:
     """Read a day as its beginning in Beijing; anything else is left to be read as an instant with its zone."""
-    if isinstance(value, str) and len(value) == _DAY_LENGTH:
-        try:
-            return rules.midnight(date.fromisoformat(value))
-        except ValueError:
-            return value
-    return value
+    try:
+        return rules.midnight(date.fromisoformat(str(value)))
+    except ValueError:
+        return value
 
 
 Instant = Annotated[
     AwareDatetime,
-    BeforeValidator(_instant, json_schema_input_type=str),
+    Strict(strict=False),
+    BeforeValidator(_instant),
+    Shape(
+        f"{DAY}(?:[Tt]{CLOCK}{ZONE})?",
+        code="datetime_parsing",
+        en="written as RFC 3339 says, 2026-11-22T08:00:00+08:00, or as a day",
+    ),
     Field(
         description="日期（北京时间零点）或带时区的时刻 / a day (midnight in Beijing) or an instant with its zone"
     ),
@@ -76,7 +88,7 @@ def parameters_of(text: str | None) -> tuple[float, ...] | None:
     return numbers
 
 
-class Validity(In):
+class Validity(Trimmed):
     """From when and until when the boundaries hold."""
 
     valid_from: Instant
@@ -90,7 +102,9 @@ class Validity(In):
 
 
 class FileImportIn(Validity):
-    """How a boundary file is to be read, and what its boundaries are to be."""
+    """How a boundary file is to be read, and what its boundaries are to be. It comes in the query: all is text."""
+
+    model_config = ConfigDict(strict=False)
 
     id: UUID = Field(description="客户端生成的编号，建议 UUIDv7 / made by the client, UUIDv7 recommended")
     filename: Words = Field(examples=["村界.zip"])
@@ -126,8 +140,8 @@ class FileImportIn(Validity):
 class CircleIn(Validity):
     """A place known by a point and a radius (edge 50). WGS-84."""
 
-    id: UUID
-    kind: ZoneKind
+    id: Id
+    kind: Word[ZoneKind]
     region_code: RegionCode
     name: Words
     reference: Words | None = Field(None, description="缺省为名称 / default: the name")
@@ -140,9 +154,9 @@ class CircleIn(Validity):
 class EndingIn(Validity):
     """Zones that are to end at `valid_from`; with `valid_until` they only pause (edge 51)."""
 
-    id: UUID
+    id: Id
     region: RegionPrefix | None = None
-    zones: list[UUID] = Field(min_length=1, max_length=500)
+    zones: list[Id] = Field(min_length=1, max_length=500)
 
 
 class ImportOut(Out):
@@ -186,20 +200,20 @@ class FindingOut(Out):
     mendable: bool = Field(description="接受修复方案即可解决 / settled by accepting the proposed repair")
 
 
-class AcceptedIn(In):
+class AcceptedIn(Trimmed):
     """Findings of one feature that a person looked at; `index` -1 stands for the whole file."""
 
     index: int = Field(ge=-1)
     codes: list[Words] = Field(min_length=1, max_length=50)
 
 
-class AcceptIn(In):
+class AcceptIn(Trimmed):
     """What is accepted: proposed repairs, and findings that need a human."""
 
     features: list[AcceptedIn] = Field(min_length=1, max_length=20_000)
 
 
-class DecisionIn(In):
+class DecisionIn(Trimmed):
     """Why an import is rejected."""
 
     note: Words

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from geo.zones import ZoneKind
+from server.given import Day, Trimmed
 from server.places.models import ZoneVersion
 from server.places.rules import RegionKind
 
@@ -20,12 +21,6 @@ RegionPrefix = Annotated[
     StringConstraints(pattern=r"^[0-9]{2,12}$"),
     Field(description="区划代码前缀 / prefix of region codes", examples=["500116101"]),
 ]
-
-
-class In(BaseModel):
-    """What comes in: unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
 class Out(BaseModel):
@@ -55,11 +50,11 @@ class RegionNameOut(Out):
     from_day: date
 
 
-class SuccessorIn(In):
+class SuccessorIn(Trimmed):
     """The region that follows another one."""
 
     to_code: RegionCode
-    from_day: date
+    from_day: Day
 
 
 class SuccessorOut(Out):

@@ -5,13 +5,13 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import AwareDatetime
 
 from geo.zones import ZoneKind
 from server import clock, pages, preconditions, problems
 from server.access import Role, Who
 from server.documented import refusals, sent
 from server.gate import Anyone, Db, requires
+from server.given import Instant
 from server.pages import Page
 from server.places import queries, region_queries
 from server.places.schemas import RegionPrefix, ZoneFeatureOut, ZoneOut, ZoneVersionOut
@@ -50,7 +50,7 @@ def zones(
     region: Annotated[RegionPrefix | None, Query()] = None,
     kind: Annotated[ZoneKind | None, Query(description="类型 / kind of zone")] = None,
     at: Annotated[
-        AwareDatetime | None, Query(description="何时有效，缺省现在 / in force when; default now")
+        Instant | None, Query(description="何时有效，缺省现在 / in force when; default now")
     ] = None,
     cursor: pages.Cursor = None,
     limit: pages.Limit = 50,

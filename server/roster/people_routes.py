@@ -9,6 +9,7 @@ from server import pages, preconditions, problems, replies
 from server.access import Role, Who
 from server.documented import refusals, sent
 from server.gate import Anyone, Db, DistrictOfficer, requires
+from server.given import Day
 from server.pages import Page
 from server.places.rules import significant
 from server.preconditions import IfMatch
@@ -97,7 +98,7 @@ def people(
     ] = None,
     unit: Annotated[UUID | None, Query(description="派出单位 / sending unit")] = None,
     posted_on: Annotated[
-        pages.Day | None, Query(description="当日在任 / posted on this day, in that village or town if given")
+        Day | None, Query(description="当日在任 / posted on this day, in that village or town if given")
     ] = None,
     cursor: pages.Cursor = None,
     limit: pages.Limit = 50,

@@ -7,6 +7,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from server import given
+from server.given import Id, Trimmed, Word
 from server.roster import dates, headings
 from server.roster.entries import LONGEST_NAME, LONGEST_UNIT, NUMBER, PHONE
 from server.roster.rules import EndReason, PostingRole
@@ -47,7 +49,7 @@ VillageCode = Annotated[
     Field(description="村（社区）12位代码 / village code", examples=["500116101200"]),
 ]
 Day = Annotated[
-    date,
+    given.Day,
     AfterValidator(_day),
     Field(
         json_schema_extra={  # Of FIRST_YEAR to LAST_YEAR; JSON Schema has no other word for it.
@@ -62,22 +64,16 @@ Reason = Annotated[
 ]
 
 
-class In(BaseModel):
-    """What comes in: unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-
 class Out(BaseModel):
     """What goes out: exactly the fields named here."""
 
     model_config = ConfigDict(from_attributes=True)
 
 
-class UnitIn(In):
+class UnitIn(Trimmed):
     """A new sending unit (派出单位)."""
 
-    id: UUID
+    id: Id
     number: Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[^\x00]*$")] | None = (
         None
     )
@@ -92,24 +88,24 @@ class UnitOut(Out):
     name: str
 
 
-class PersonIn(In):
+class PersonIn(Trimmed):
     """A new person (人员). `region` is the district that keeps the record; needed only with several districts."""
 
-    id: UUID
+    id: Id
     number: StaffNumber
     name: Name
     phone: Phone | None = None
-    unit_id: UUID | None = None
+    unit_id: Id | None = None
     region: Annotated[str, StringConstraints(pattern=r"^[0-9]{2,12}$")] | None = None
 
 
-class PersonChange(In):
+class PersonChange(Trimmed):
     """What changes about a person; what is left out stays, null takes phone or unit away."""
 
     number: StaffNumber | None = None
     name: Name | None = None
     phone: Phone | None = None
-    unit_id: UUID | None = None
+    unit_id: Id | None = None
 
     @model_validator(mode="after")
     def _keeps_what_is_needed(self) -> Self:
@@ -180,18 +176,18 @@ class PersonDetailOut(PersonOut):
     postings: list[PostingDetailOut]  # type: ignore[assignment]  # The same list, each item with more members.
 
 
-class PostingIn(In):
+class PostingIn(Trimmed):
     """A new posting (选派). With `until_day` its end is set beforehand; the reason of the end comes with its end."""
 
-    id: UUID
-    person_id: UUID
+    id: Id
+    person_id: Id
     village_code: VillageCode
-    role: PostingRole
+    role: Word[PostingRole]
     from_day: Day
     until_day: Day | None = None
 
 
-class EndIn(In):
+class EndIn(Trimmed):
     """How a posting ends (离任): its last day, inclusive, and the reason."""
 
     until_day: Day
@@ -206,7 +202,7 @@ class EndIn(In):
     note: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")] = ""
 
 
-class CorrectionIn(In):
+class CorrectionIn(Trimmed):
     """A correction of a posting (更正): what is left out stays. `reason` says why and is kept.
 
     ``until_day: null`` takes the end back. ``end_reason: entered_in_error`` (误录) says that the posting never was.
@@ -214,10 +210,10 @@ class CorrectionIn(In):
 
     reason: Reason
     village_code: VillageCode | None = None
-    role: PostingRole | None = None
+    role: Word[PostingRole] | None = None
     from_day: Day | None = None
     until_day: Day | None = None
-    end_reason: EndReason | None = None
+    end_reason: Word[EndReason] | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
@@ -232,16 +228,16 @@ class CorrectionIn(In):
         return self
 
 
-class PlaceIn(In):
+class PlaceIn(Trimmed):
     """An extra place for a posting: a zone (a seasonal pasture, a duty place) in which the person may stay as well."""
 
-    id: UUID
-    zone_id: UUID
+    id: Id
+    zone_id: Id
     from_day: Day
     until_day: Day | None = None
 
 
-class PlaceEndIn(In):
+class PlaceEndIn(Trimmed):
     """The last day of an extra place, inclusive; the day before its first takes it back."""
 
     until_day: Day

@@ -75,21 +75,19 @@ class Contract:
 
     def methods_of(self, path: str) -> set[str]:
         """Return the methods of an address, in capitals: the documented ones, HEAD with GET, and OPTIONS."""
-        sharing = [(count, methods) for count, pattern, methods in self._addresses if pattern.fullmatch(path)]
-        exact = [each for each in sharing if each[0] == 0]  # An exact address hides those with parameters.
-        found = {
-            method.upper() for _, methods in exact or sharing for method in methods.keys() & set(METHODS)
-        }
+        found = {method.upper() for methods in self._at(path) for method in methods.keys() & set(METHODS)}
         return found | ({"HEAD"} if "GET" in found else set()) | ({"OPTIONS"} if found else set())
+
+    def _at(self, path: str) -> list[dict[str, Any]]:
+        """Return what is documented for an address; an exact one hides those with parameters that would hold it too."""
+        sharing = [(count, methods) for count, pattern, methods in self._addresses if pattern.fullmatch(path)]
+        exact = [each for each in sharing if each[0] == 0]
+        return [methods for _, methods in exact or sharing]
 
     def operation_of(self, method: str, path: str) -> dict[str, Any] | None:
         """Return the operation that serves an address. HEAD is GET without its content."""
         wanted = "get" if method == "HEAD" else method.lower()
-        for _, pattern, methods in self._addresses:
-            if wanted in methods and pattern.fullmatch(path):
-                found: dict[str, Any] = methods[wanted]
-                return found
-        return None
+        return next((methods[wanted] for methods in self._at(path) if wanted in methods), None)
 
     def faults(self, answer: Answer) -> list[str]:
         """Return what the document did not say about an answer."""

@@ -29,8 +29,6 @@ LONG = int(os.environ.get("ZAICUN_PROVE_EXAMPLES", "0"))
 REPORTS = ROOT / "var" / "test-results"
 EVERYDAY_EXAMPLES = 5
 ROLES = ["everyone", *identities.PEERS[:1], *(str(role) for role in Role if role != Role.CADRE)]
-NO_ID = "PUT /v1/check-ins/attempts"
-"""What is put to a word that is no id is not valid (422) rather than not allowed (405); the address serves GET alone."""
 CONFIG = """\
 base-url = {url}
 workers = {workers}
@@ -116,9 +114,7 @@ def test_strangers_find_nothing(
     told = done.stdout + done.stderr
     REPORTS.mkdir(parents=True, exist_ok=True)
     (REPORTS / f"fuzz-{role}.txt").write_text(told, "utf-8")  # Whole, because findings can be many.
-    found = set(re.findall(r"^_{3,} (.+) _{3,}$", told, re.MULTILINE))
-    assert found <= {NO_ID}, f"{told[-8_000:]}\nthe whole report: {REPORTS}/fuzz-{role}.txt"
-    assert done.returncode == int(bool(found)), told[-8_000:]
+    assert done.returncode == 0, f"{told[-8_000:]}\nthe whole report: {REPORTS}/fuzz-{role}.txt"
     tested = re.search(r"Selected: (\d+)/\1\s+Tested: (\d+)", told)
     assert tested is not None, told[-8_000:]
     assert tested[1] == tested[2], "some operations were not tested"
