@@ -6,10 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from geoalchemy2 import WKBElement
-from geoalchemy2.shape import from_shape
 from shapely import MultiPolygon
-from shapely.geometry.base import BaseGeometry
 from sqlalchemy import orm
 
 from server import audit, clock, db, preconditions, problems
@@ -193,8 +190,8 @@ def store(
             name=seen.meant.name,
             kind=seen.meant.kind,
             region_code=seen.meant.region_code,
-            shape=_stored(seen.shape),
-            repaired=_stored(seen.repaired),
+            shape=seen.shape,
+            repaired=seen.repaired,
         )
         for seen in inspection.features
     )
@@ -202,10 +199,6 @@ def store(
     audit.record(session, who, "boundary:import", ("boundary-import", row.id), **details)
     session.flush()
     return row, True
-
-
-def _stored(shape: BaseGeometry | None) -> WKBElement | None:
-    return None if shape is None else from_shape(shape, srid=4326)
 
 
 def refuse_zones_out_of_reach(session: orm.Session, given: EndingIn, scope: str) -> None:
@@ -366,7 +359,7 @@ def record_outline(
     session.add(
         RegionOutline(
             code=region.code,
-            shape=from_shape(shape, srid=4326),
+            shape=shape,
             filename=filename,
             recorded_at=clock.now(),
             recorded_by=who.account_id if who else None,
