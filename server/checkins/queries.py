@@ -1,8 +1,9 @@
 """Reading check-ins: one's own, with everything that happened to them since."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import starmap
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,10 +11,10 @@ from sqlalchemy import orm
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from server import problems
+from server.checkins import rules
 from server.checkins.models import Attempt, CheckIn, CheckInPosition, Judgement, Withdrawal
+from server.checkins.rules import Tap
 from server.problems import Problem
-
-DOUBLE_TAP = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +40,13 @@ def newest_judgement() -> LateralFromClause:
     )
 
 
-def _seen(
-    condition: sa.ColumnElement[bool],
-) -> sa.Select[CheckIn, CheckInPosition, Judgement, Withdrawal, UUID]:
+_Row = sa.Row[CheckIn, CheckInPosition, Judgement, Withdrawal]
+
+
+def _seen(condition: sa.ColumnElement[bool]) -> sa.Select[CheckIn, CheckInPosition, Judgement, Withdrawal]:
     newest = orm.aliased(Judgement, newest_judgement())
-    earlier = orm.aliased(CheckIn)
-    # A double tap (edge 66) is found when it is read: the day counts once whatever is found here.
-    duplicate = (
-        sa.select(earlier.id)
-        .where(
-            earlier.person_id == CheckIn.person_id,
-            earlier.kind == CheckIn.kind,
-            earlier.day == CheckIn.day,
-            sa.tuple_(earlier.event_at, earlier.id) < sa.tuple_(CheckIn.event_at, CheckIn.id),
-            earlier.event_at > CheckIn.event_at - DOUBLE_TAP,
-        )
-        .order_by(earlier.event_at, earlier.id)
-        .limit(1)
-        .correlate(CheckIn)
-        .scalar_subquery()
-    )
     return (
-        sa.select(CheckIn, CheckInPosition, newest, Withdrawal, duplicate)
+        sa.select(CheckIn, CheckInPosition, newest, Withdrawal)
         .outerjoin(
             CheckInPosition,
             sa.and_(CheckInPosition.person_id == CheckIn.person_id, CheckInPosition.checkin_id == CheckIn.id),
@@ -74,17 +60,31 @@ def _seen(
     )
 
 
-def _made(row: sa.Row[CheckIn, CheckInPosition, Judgement, Withdrawal, UUID]) -> Seen:
-    return Seen(row[0], row[1], row[2], row[3], row[4])
+def _made(rows: Sequence[_Row], taps: Iterable[Tap]) -> list[Seen]:
+    """Return what was read. A double tap (edge 66) is found here: the day counts once whatever is found."""
+    repeated = rules.doubles(taps)
+    return [Seen(row[0], row[1], row[2], row[3], repeated.get(row[0].id)) for row in rows]
+
+
+def _taps_around(session: orm.Session, person_id: UUID, rows: Sequence[_Row]) -> list[Tap]:
+    """Return the check-ins among which the repetitions of these rows are found."""
+    if not rows:
+        return []
+    instants = [row[0].event_at for row in rows]
+    query = sa.select(CheckIn.event_at, CheckIn.id, CheckIn.kind, CheckIn.day).where(
+        CheckIn.person_id == person_id,
+        CheckIn.event_at.between(min(instants) - rules.DOUBLE_TAP, max(instants)),
+    )
+    return list(starmap(Tap, session.execute(query)))
 
 
 def access_own(session: orm.Session, person_id: UUID, checkin_id: UUID) -> Seen:
     """Return one's own check-in; another person's id is as unknown as one that does not exist."""
     condition = sa.and_(CheckIn.person_id == person_id, CheckIn.id == checkin_id)
-    row = session.execute(_seen(condition)).one_or_none()
-    if row is None:
+    rows = session.execute(_seen(condition)).all()
+    if not rows:
         raise Problem(problems.NOT_FOUND)
-    return _made(row)
+    return _made(rows, _taps_around(session, person_id, rows))[0]
 
 
 def own_page(session: orm.Session, person_id: UUID, before: tuple[UUID] | None, limit: int) -> Sequence[Seen]:
@@ -92,15 +92,16 @@ def own_page(session: orm.Session, person_id: UUID, before: tuple[UUID] | None, 
     condition: sa.ColumnElement[bool] = CheckIn.person_id == person_id
     if before is not None:
         condition = sa.and_(condition, CheckIn.id < before[0])
-    rows = session.execute(_seen(condition).order_by(CheckIn.id.desc()).limit(limit + 1))
-    return [_made(row) for row in rows]
+    rows = session.execute(_seen(condition).order_by(CheckIn.id.desc()).limit(limit + 1)).all()
+    return _made(rows, _taps_around(session, person_id, rows))
 
 
 def of_days(session: orm.Session, person_id: UUID, first: date, last: date) -> Sequence[Seen]:
     """Return a person's check-ins that count for the days, both inclusive, in the order they were made."""
     condition = sa.and_(CheckIn.person_id == person_id, CheckIn.day.between(first, last))
-    rows = session.execute(_seen(condition).order_by(CheckIn.event_at, CheckIn.id))
-    return [_made(row) for row in rows]
+    rows = session.execute(_seen(condition).order_by(CheckIn.event_at, CheckIn.id)).all()
+    made = [row[0] for row in rows]  # Whole days, so what each repeats is among them.
+    return _made(rows, [Tap(each.event_at, each.id, each.kind, each.day) for each in made])
 
 
 def attempts_page(

@@ -6,9 +6,14 @@ Pure. Instants are aware; coordinates are integers of 1e-7 degree, so that what 
 import hashlib
 import hmac
 import struct
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
+from typing import NamedTuple
+from uuid import UUID
 
 
 class Kind(StrEnum):
@@ -80,6 +85,39 @@ def timing(captured_at: datetime, sent_at: datetime, received_at: datetime) -> T
         corrected=corrected,
         from_the_future=captured_at - received_at > CLOCK_TOLERANCE,
     )
+
+
+DOUBLE_TAP = timedelta(minutes=2)
+"""A check-in that comes sooner than this after another of its kind and day is its repetition (edge 66)."""
+
+
+class Tap(NamedTuple):
+    """When a check-in of one person was made, and what it says of which day."""
+
+    event_at: datetime
+    id: UUID
+    kind: str
+    day: date
+
+
+def doubles(taps: Iterable[Tap]) -> dict[UUID, UUID]:
+    """Return, for each repetition, the first of the check-ins of one person that it repeats.
+
+    One pass over each day after sorting it: a phone in a loop makes thousands in a day.
+    """
+    alike: defaultdict[tuple[str, date], list[Tap]] = defaultdict(list)
+    for tap in taps:
+        alike[tap.kind, tap.day].append(tap)
+    found: dict[UUID, UUID] = {}
+    for each in alike.values():
+        each.sort(key=attrgetter("event_at", "id"))
+        first = 0
+        for place, tap in enumerate(each):
+            while each[first].event_at <= tap.event_at - DOUBLE_TAP:
+                first += 1
+            if first < place:
+                found[tap.id] = each[first].id
+    return found
 
 
 @dataclass(frozen=True, slots=True)

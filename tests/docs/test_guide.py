@@ -33,7 +33,7 @@ from server.checkins import routes as checkin_routes
 from server.checkins import rules as checkin_rules
 from server.checkins.intake import BODY_KEPT
 from server.checkins.judging import FALLBACK
-from server.checkins.queries import DOUBLE_TAP
+from server.checkins.rules import DOUBLE_TAP
 from server.checkins.schemas import CheckInIn, PositionIn
 from server.checkins.writer import ANSWER_WITHIN_S
 from server.month.reasons import SENTENCES as DAY_SENTENCES
