@@ -17,8 +17,9 @@ from pathlib import Path
 
 import click
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
-from server import cluster, logs, tally
+from server import cluster, logs, supervising, tally
 from server import settings as settings_module
 from server.console import plainly, say
 from server.patience import Patient, raise_file_limit
@@ -28,11 +29,6 @@ from server.settings import Settings, SettingsFault
 def _set(**given: object) -> None:
     """Put options into the environment: worker processes read their settings from there anew."""
     os.environ.update({f"ZAICUN_{name}": str(value) for name, value in given.items() if value is not None})
-
-
-WORKER_SILENT_S = 60
-"""A worker that says nothing for so long is replaced. Uvicorn's own 5 s are less than importing takes on a busy machine:
-there each worker was killed before it had begun, again and again."""
 
 
 @click.command()
@@ -54,20 +50,37 @@ def serve(host: str | None, port: int | None, workers: int | None, *, behind_pro
         # could release the embedded database.
         signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
         raise_file_limit()
-        uvicorn.run(
-            "server.worker:create",
-            factory=True,
-            http=Patient,
-            host=settings.host,
-            port=settings.port,
-            workers=settings.workers,
-            log_config=None,  # Every process sends its log through server/logs.py.
-            access_log=False,
-            proxy_headers=False,  # The auth room reads X-Forwarded-For itself, and only behind a proxy.
-            server_header=False,
-            timeout_graceful_shutdown=10,
-            timeout_worker_healthcheck=WORKER_SILENT_S,
-        )
+        _run(settings)
+
+
+def _run(settings: Settings) -> None:
+    """Serve until told to stop: in this process, or in several that this one watches over."""
+    config = uvicorn.Config(
+        "server.worker:create",
+        factory=True,
+        http=Patient,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_config=None,  # Every process sends its log through server/logs.py.
+        access_log=False,
+        proxy_headers=False,  # The auth room reads X-Forwarded-For itself, and only behind a proxy.
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        timeout_worker_healthcheck=supervising.SILENT_S,
+    )
+    if settings.workers > 1:
+        workers = supervising.Workers(config, [config.bind_socket()])
+        workers.run()
+        served = not workers.unable
+    else:
+        config.load_app()
+        server = uvicorn.Server(config)
+        with contextlib.suppress(KeyboardInterrupt):  # Raised anew when everything is answered.
+            server.run()
+        served = server.started
+    if not served:
+        sys.exit(STARTUP_FAILURE)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,10 @@ PROVING = "ZAICUN_PROVE_ROUNDS" in os.environ
 BACK_WITHIN_S = 2.0 if PROVING else 6.0
 """From when the database takes connections to the first acknowledgement (security.md M3)."""
 PHONES = 24
+NOTICED_WITHIN_S = 2.0
+"""From the end of a worker to the beginning of its successor; the supervisor looks twice a second."""
+SERVING_WITHIN_S = 30.0
+"""Until the successor has imported the application and asks the database, on a machine where everybody imports."""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +101,7 @@ def at_work(database: Standing, running: Served, but: set[int]) -> set[int]:
 
     A worker serves when its pulse has a session: that is the first thing it does with the database.
     """
-    end = time.monotonic() + 150  # The supervisor waits a minute for a worker that is silent.
+    end = time.monotonic() + SERVING_WITHIN_S
     while True:
         found = set(running.workers())
         pulses = [name for name, _, _ in database.sessions() if name == "zaicun pulse"]
@@ -105,6 +109,37 @@ def at_work(database: Standing, running: Served, but: set[int]) -> set[int]:
             return found
         assert time.monotonic() < end, (found, pulses, running.log.read_text()[-2000:])
         time.sleep(0.1)
+
+
+def replaced(running: Served, before: set[int], killed: int) -> float:
+    """Return how long it takes until a process stands in the place of the one that was just killed."""
+    begun = time.monotonic()
+    while (found := set(running.workers())) == before or len(found) < len(before) or killed in found:
+        assert time.monotonic() - begun < SERVING_WITHIN_S, (found, running.log.read_text()[-2000:])
+        time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("silent_one", [True, False], ids=["the silent one", "the other one"])
+def test_a_worker_that_ends_is_noticed_while_one_is_silent(
+    database: Standing, tmp_path: Path, silent_one: bool
+) -> None:
+    """Under load a worker answers late; the supervisor may not wait for that with its eyes shut."""
+    with served(database.cluster, database.cluster.app_dsn, tmp_path, workers=2) as running:
+        workers = at_work(database, running, but=set())
+        silent, other = sorted(workers)
+        os.kill(silent, signal.SIGSTOP)
+        try:
+            time.sleep(1.2)  # It has been asked for a sign of life, and gives none.
+            killed = silent if silent_one else other
+            os.kill(killed, signal.SIGKILL)
+            assert replaced(running, workers, killed) <= NOTICED_WITHIN_S
+        finally:
+            if silent_one:
+                at_work(database, running, but=workers)
+            else:
+                os.kill(silent, signal.SIGCONT)
 
 
 @pytest.mark.slow
@@ -117,6 +152,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(database: Stand
                 time.sleep(1)
                 killed = random.Random(number).choice(sorted(workers))
                 os.kill(killed, signal.SIGKILL)
+                assert replaced(running, workers, killed) <= NOTICED_WITHIN_S
                 left = at_work(database, running, but=workers)
                 assert killed not in left
                 assert left & workers  # The other one has served on.
