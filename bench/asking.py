@@ -71,8 +71,12 @@ def measure(
     most: int,
     rate: float | None = None,
     warm_s: float = WARM_S,
+    once: bool = False,
 ) -> dict[str, Any]:
-    """Run the generator once; `rate` None is the closed loop, `most` the requests prepared. Times in the names."""
+    """Run the generator; `rate` None is the closed loop, `most` the requests prepared. Times in the names.
+
+    `once`: the closed loop ends when everything prepared was sent and answered.
+    """
     path = place.var / "requests.bin"
     traffic.write_requests(path, requests(crowd, most, seed=int(1000 * (rate or 0)) + connections))
     spec = {
@@ -82,6 +86,7 @@ def measure(
         "warm_s": warm_s,
         "port": running.port,
         "rate": rate,
+        "once": once,
     }
     command = [sys.executable, "-m", "bench.traffic", json.dumps(spec)]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:

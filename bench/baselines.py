@@ -49,7 +49,7 @@ class Judge:
     def __init__(self, database: Database) -> None:
         with database.read() as session:
             self.views: Views = rejudging.views_of(session)
-        self.atlas = Atlas(most_vertices=4_000_000)
+        self.atlas = Atlas(most_bytes=4_000_000)
 
     def kept(self, item: Incoming, postings: Sequence[ActivePosting], before: Masks, ask: Ask) -> Kept:
         """Judge one check-in, asking for shapes that are missing."""

@@ -4,7 +4,7 @@ import argparse
 import re
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ from server.auth.keys import KeySet
 
 GOAL_RATIO = 0.75
 GOAL_P99_MS = {781.0: 10.0, 3000.0: 25.0}
+GOAL_P99_MS_AT_SHARE = {0.12: 10.0, 0.45: 25.0}
+"""The same two rates as shares of the 6,700/s that the floor reached where the goals were set: for other machines."""
 GOAL_MB = 120.0
+CROWD_LASTS_S = 240.0  # Tokens live ten minutes.
 FLOOR_CLIENTS = 16
 FASTEST = 9_000
 """Requests a second that are prepared at most; a server that takes more is told so by `unasked`."""
@@ -37,6 +40,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=8.0, help="measured in each run")
     parser.add_argument("--warm", type=float, default=4.0, help="seconds before each measurement")
     parser.add_argument("--rates", type=float, nargs="*", default=[781.0, 3000.0], help="of the open loop")
+    parser.add_argument(
+        "--shares",
+        type=float,
+        nargs="*",
+        default=list(GOAL_P99_MS_AT_SHARE),
+        help="of the floor, as rates of the open loop",
+    )
     parser.add_argument(
         "--overload", type=float, default=3.0, help="times the closed loop's rate; 0: no overload"
     )
@@ -67,10 +77,15 @@ class Bench:
         place.var.mkdir(parents=True, exist_ok=True)
         self.keys = KeySet(place.var / "keys")
         self.keys.ensure()
+        self._crowd: Crowd | None = None
+        self._signed = 0.0
 
     def crowd(self) -> Crowd:
-        """Return the people with tokens made now: they live ten minutes."""
-        return Crowd(self.people, district.signed(self.keys, self.people))
+        """Return the people with tokens; the same for some minutes, as phones keep theirs."""
+        if self._crowd is None or time.monotonic() - self._signed > CROWD_LASTS_S:
+            self._crowd = Crowd(self.people, district.signed(self.keys, self.people))
+            self._signed = time.monotonic()
+        return self._crowd
 
     def load(self, running: Running, *, fastest: float, rate: float | None = None) -> dict[str, Any]:
         """Run the generator once; the open loop where a rate is given."""
@@ -86,16 +101,24 @@ class Bench:
             rate=rate,
         )
 
-    def product(self) -> dict[str, Any]:
-        """Measure the product: as fast as it goes, at given rates, and beyond what it can."""
+    def first(self, running: Running) -> dict[str, Any]:
+        """Let everybody check in once: each token is verified, each village loaded."""
+        return asking.measure(
+            running, self.place, self.crowd(), connections=self.given.connections,
+            measured_s=60.0, warm_s=0.0, most=len(self.people), once=True,
+        )  # fmt: skip
+
+    def product(self, rates: Mapping[str, float]) -> dict[str, Any]:
+        """Measure the product: first requests, as fast as it goes, at given rates, and beyond what it can."""
         found: dict[str, Any] = {}
         with serving.started(self.place, "zaicun", workers=self.given.workers) as running:
+            found["first"] = self.first(running)
             before = _group_size(running)
             found["closed"] = self.load(running, fastest=FASTEST)
             after = _group_size(running)
             found["mean_group"] = round((after[0] - before[0]) / max(1.0, after[1] - before[1]), 1)
-            for rate in self.given.rates:
-                found[f"open {rate:.0f}/s"] = self.load(running, fastest=0, rate=rate)
+            for name, rate in rates.items():
+                found[name] = self.load(running, fastest=0, rate=rate)
             if self.given.overload:
                 reached = found["closed"]["stored_per_s"]
                 found["overload"] = self.load(
@@ -111,13 +134,15 @@ class Bench:
         with serving.started(self.place, design, workers=self.given.workers) as running:
             return self.load(running, fastest=SLOW_BASELINE)
 
-    def floors(self, mean_group: float) -> list[floor.Floor]:
-        """Measure both floors: one check-in a transaction, and groups as large as the intake's."""
+    def floors(self) -> list[floor.Floor]:
+        """Measure both floors: one check-in a transaction, and groups of half the connections, as the intake's are."""
         count = self.given.floor_transactions
         if not count:
             return []
         kept = floor.samples(self.place, self.people[:500])
-        group = max(1, round(mean_group))
+        group = max(
+            1, self.given.connections // self.given.workers // 2
+        )  # What is asked while one is stored.
         several = max(FLOOR_CLIENTS, min(count, 6 * count // (1 + group)))
         return [
             floor.measure(self.place, self.people, kept, group=1, clients=FLOOR_CLIENTS, count=count),
@@ -125,6 +150,14 @@ class Bench:
                 self.place, self.people, kept, group=group, clients=self.given.workers, count=several
             ),
         ]
+
+
+def _rates(given: argparse.Namespace, floors: Sequence[floor.Floor]) -> dict[str, float]:
+    """Return the rates of the open loop by name."""
+    rates = {f"open {rate:.0f}/s": rate for rate in given.rates}
+    if floors:
+        rates |= {f"open {share:.0%} of the floor": share * floors[0].per_s for share in given.shares}
+    return rates
 
 
 def _row(name: str, found: dict[str, Any]) -> dict[str, Any]:
@@ -149,9 +182,11 @@ def _judged(result: dict[str, Any]) -> dict[str, bool]:
         met[f"stored/s at least {GOAL_RATIO} of the floor of one a transaction"] = (
             result["ratios"]["of one a transaction"] >= GOAL_RATIO
         )
-    for rate, most in GOAL_P99_MS.items():
-        if (found := product.get(f"open {rate:.0f}/s")) is not None:
-            met[f"p99 <= {most:.0f} ms at {rate:.0f}/s"] = found["p99_ms"] <= most and not found["unanswered"]
+    limits = {f"{rate:.0f}/s": most for rate, most in GOAL_P99_MS.items()}
+    limits |= {f"{share:.0%} of the floor": most for share, most in GOAL_P99_MS_AT_SHARE.items()}
+    for at, most in limits.items():
+        if (found := product.get(f"open {at}")) is not None:
+            met[f"p99 <= {most:.0f} ms at {at}"] = found["p99_ms"] <= most and not found["unanswered"]
     if (over := product.get("overload")) is not None:
         known = set(over["answers"]) <= {"200", "201", "503"} and not over["broken"]
         met["beyond saturation: 503 or stored, ready again"] = known and product["ready_after_overload"]
@@ -167,9 +202,9 @@ def main() -> None:
     result["given"] = {name: value for name, value in vars(given).items() if name != "json"}
     with district.opened() as place:
         bench = Bench(given, place)
-        product = result["product"] = bench.product()
-        floors = bench.floors(product["mean_group"])
+        floors = bench.floors()
         result["floors"] = [asdict(one) for one in floors]
+        product = result["product"] = bench.product(_rates(given, floors))
         result["baselines"] = {design: bench.baseline(design) for design in given.baselines}
     reached = product["closed"]["stored_per_s"]
     names = ("of one a transaction", "of groups as large")

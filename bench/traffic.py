@@ -54,6 +54,7 @@ class Load:
         self.requests = requests
         self.next = 0
         self.rate: float | None = spec.get("rate")
+        self.once: bool = spec.get("once", False)  # The closed loop ends when every request was sent.
         self.begin = self.end = INFINITE  # Set when every connection is open.
         self.latencies = array("d")
         self.statuses: Counter[str] = Counter()
@@ -123,7 +124,11 @@ class Load:
             free, self.idle = self.idle, []
             for phone in free:
                 self.ask(phone, time.perf_counter())
-            await asyncio.sleep(max(0.0, self.end - time.perf_counter()))
+            while (left := self.end - time.perf_counter()) > 0:
+                if self.once and self.next >= len(self.requests) and len(self.idle) == len(self.phones):
+                    self.end, self.unasked = time.perf_counter(), 0
+                    return
+                await asyncio.sleep(min(left, 0.02 if self.once else left))
             return
         chance = random.Random(7)
         due = time.perf_counter()
@@ -207,14 +212,14 @@ async def _drive(spec: dict[str, Any]) -> dict[str, Any]:
         sys.stdout.flush()
 
     loop.call_later(load.begin - time.perf_counter(), mark, 0, "begin")
-    loop.call_later(load.end - time.perf_counter(), mark, 1, "end")
     await load.run()
+    mark(1, "end")
     drained = time.perf_counter() + DRAIN_S
     while time.perf_counter() < drained and (  # noqa: ASYNC110  Hundreds of phones; an event each would cost more.
         load.due or any(phone.waiting for phone in load.phones)
     ):
         await asyncio.sleep(0.02)
-    return _told(load, used[1] - used[0], spec["measured_s"])
+    return _told(load, used[1] - used[0], load.end - load.begin)
 
 
 def _told(load: Load, used_s: float, measured_s: float) -> dict[str, Any]:
