@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from conftest import Service
 from factories_auth import make_account, token_for
+from geoalchemy2 import WKTElement
 from shapely import MultiPolygon, Polygon, box
 from sqlalchemy import orm
 
@@ -77,7 +78,7 @@ def add_version(
 ) -> None:
     session.add(
         ZoneVersion(
-            id=uuid4(), zone_id=zone_id, name=name, shape=MultiPolygon([shape]),
+            id=uuid4(), zone_id=zone_id, name=name, shape=WKTElement(MultiPolygon([shape]).wkt, srid=4326),
             vertices=len(shape.exterior.coords), area_m2=1.0, accuracy_m=accuracy_m, valid_from=valid_from,
             valid_until=None, published_at=LONG_AGO, published_by=None, import_id=None, sha256=b"",
         )

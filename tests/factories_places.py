@@ -16,6 +16,7 @@ import httpx
 import shapely
 import sqlalchemy as sa
 from factories_auth import make_account, token_for
+from geoalchemy2.shape import from_shape
 from shapely import MultiPolygon, Polygon
 from shapely.geometry import mapping
 from sqlalchemy import orm
@@ -109,7 +110,7 @@ def make_version(
         id=ids.new_id(),
         zone_id=zone.id,
         name=zone.name,
-        shape=area,
+        shape=None if area is None else from_shape(area, srid=4326),
         vertices=0 if area is None else int(shapely.get_num_coordinates(area)),
         area_m2=0.0 if area is None else rules.area_m2(area),
         accuracy_m=accuracy_m,

@@ -5,34 +5,23 @@ is what the linters read.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import context
-from alembic.autogenerate.api import AutogenContext
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from geoalchemy2 import alembic_helpers
 from sqlalchemy.dialects import postgresql
 
 from server import clock, schema
 from server.migrations import online
-from server.places.areas import SRID, Area
 from server.revisions import SchemaRevision
-
-
-def render_item(kind: str, item: object, context_: AutogenContext) -> str | Literal[False]:
-    """Write an area into a new migration as GeoAlchemy2 calls it: migrations do not lean on the product's code."""
-    if kind == "type" and isinstance(item, Area):
-        context_.imports.add("from geoalchemy2 import Geometry")
-        return f'Geometry("MULTIPOLYGON", srid={SRID}, spatial_index=False)'
-    return False  # As Alembic itself would.
-
 
 COMMON: dict[str, Any] = {
     "target_metadata": schema.METADATA,
     "include_object": alembic_helpers.include_object,
     "process_revision_directives": alembic_helpers.writer,
-    "render_item": render_item,
+    "render_item": alembic_helpers.render_item,
     "transaction_per_migration": True,
     "compare_type": True,
     "compare_server_default": True,

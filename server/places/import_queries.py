@@ -5,14 +5,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import shapely
 import sqlalchemy as sa
+from geoalchemy2.shape import to_shape
 from shapely import MultiPolygon
+from shapely.geometry.base import BaseGeometry
 from sqlalchemy import orm
 
 from geo.quality import PublishedZone
 from server import db, problems
 from server.access import Role, Who
-from server.places import areas, queries
+from server.places import queries
 from server.places.matching import Known
 from server.places.models import (
     BoundaryAcceptance,
@@ -99,7 +102,7 @@ def known_regions(session: orm.Session, scope: str) -> dict[str, Known]:
     return {row.code: Known(row.code, row.name, RegionKind(row.kind)) for row in session.execute(query)}
 
 
-def outline(session: orm.Session, scope: str) -> MultiPolygon | None:
+def outline(session: orm.Session, scope: str) -> BaseGeometry | None:
     """Return the newest outline of the district that the prefix lies in; None when none was recorded."""
     if len(scope) < _DISTRICT_DIGITS:
         return None
@@ -109,7 +112,8 @@ def outline(session: orm.Session, scope: str) -> MultiPolygon | None:
         .order_by(RegionOutline.id.desc())
         .limit(1)
     )
-    return session.scalars(query).one_or_none()
+    shape = session.scalars(query).one_or_none()
+    return None if shape is None else to_shape(shape)
 
 
 def neighbours(session: orm.Session, scope: str, at: datetime) -> list[PublishedZone]:
@@ -120,8 +124,15 @@ def neighbours(session: orm.Session, scope: str, at: datetime) -> list[Published
         PublishedZone(
             code=row.reference,
             name=row.name,
-            geometry=areas.of_wkb(shapes[row.version_id].wkb),
+            geometry=_area(shapes[row.version_id].wkb),
             kind=row.kind,
         )
         for row in rows
     ]
+
+
+def _area(wkb: bytes) -> MultiPolygon:
+    shape = shapely.from_wkb(wkb)
+    if not isinstance(shape, MultiPolygon):
+        raise TypeError(f"a stored zone is a {shape.geom_type}")
+    return shape

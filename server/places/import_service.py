@@ -6,7 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from geoalchemy2 import WKBElement
+from geoalchemy2.shape import from_shape
 from shapely import MultiPolygon
+from shapely.geometry.base import BaseGeometry
 from sqlalchemy import orm
 
 from server import audit, clock, db, preconditions, problems
@@ -190,8 +193,8 @@ def store(
             name=seen.meant.name,
             kind=seen.meant.kind,
             region_code=seen.meant.region_code,
-            shape=seen.shape,
-            repaired=seen.repaired,
+            shape=_stored(seen.shape),
+            repaired=_stored(seen.repaired),
         )
         for seen in inspection.features
     )
@@ -199,6 +202,10 @@ def store(
     audit.record(session, who, "boundary:import", ("boundary-import", row.id), **details)
     session.flush()
     return row, True
+
+
+def _stored(shape: BaseGeometry | None) -> WKBElement | None:
+    return None if shape is None else from_shape(shape, srid=4326)
 
 
 def refuse_zones_out_of_reach(session: orm.Session, given: EndingIn, scope: str) -> None:
@@ -359,7 +366,7 @@ def record_outline(
     session.add(
         RegionOutline(
             code=region.code,
-            shape=shape,
+            shape=from_shape(shape, srid=4326),
             filename=filename,
             recorded_at=clock.now(),
             recorded_by=who.account_id if who else None,

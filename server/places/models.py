@@ -11,13 +11,12 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from shapely import MultiPolygon
+from geoalchemy2 import Geometry, WKBElement
 from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, mapped_column
 
 from geo.zones import ZoneKind
 from server import db, problems
-from server.places.areas import Area
 from server.places.rules import ImportState, RegionKind, Source
 
 
@@ -147,8 +146,10 @@ class BoundaryFeature(db.Base):
     name: Mapped[str]
     kind: Mapped[ZoneKind | None] = mapped_column(sa.Text)
     region_code: Mapped[str | None]
-    shape: Mapped[MultiPolygon | None] = mapped_column(Area)
-    repaired: Mapped[MultiPolygon | None] = mapped_column(Area)
+    shape: Mapped[WKBElement | None] = mapped_column(Geometry("MULTIPOLYGON", srid=4326, spatial_index=False))
+    repaired: Mapped[WKBElement | None] = mapped_column(
+        Geometry("MULTIPOLYGON", srid=4326, spatial_index=False)
+    )
 
 
 class BoundaryAcceptance(db.Base):
@@ -172,7 +173,7 @@ class RegionOutline(db.Base):
 
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
     code: Mapped[str] = mapped_column(sa.ForeignKey("regions.code"))
-    shape: Mapped[MultiPolygon] = mapped_column(Area)
+    shape: Mapped[WKBElement] = mapped_column(Geometry("MULTIPOLYGON", srid=4326, spatial_index=False))
     filename: Mapped[str]
     recorded_at: Mapped[datetime]
     recorded_by: Mapped[UUID | None]
@@ -206,7 +207,6 @@ class ZoneVersion(db.Base):
         sa.CheckConstraint("accuracy_m >= 0 AND accuracy_m <= 1000", name="accuracy_m"),
         sa.CheckConstraint("valid_until > valid_from", name="validity"),
         sa.Index(None, "zone_id", sa.text("seq DESC")),
-        sa.Index("idx_zone_versions_shape", "shape", postgresql_using="gist"),
         {"info": {"grant": db.APPEND}},
     )
 
@@ -214,7 +214,7 @@ class ZoneVersion(db.Base):
     seq: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), unique=True)
     zone_id: Mapped[UUID] = mapped_column(sa.ForeignKey("zones.id"))
     name: Mapped[str]
-    shape: Mapped[MultiPolygon | None] = mapped_column(Area, deferred=True)
+    shape: Mapped[WKBElement | None] = mapped_column(Geometry("MULTIPOLYGON", srid=4326), deferred=True)
     ended: Mapped[bool] = orm.column_property(shape.is_(None))
     vertices: Mapped[int]
     area_m2: Mapped[float]  # Geodesic, on the WGS-84 ellipsoid.

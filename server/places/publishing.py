@@ -11,7 +11,9 @@ from uuid import UUID
 
 import shapely
 import sqlalchemy as sa
-from shapely import MultiPolygon
+from geoalchemy2 import WKBElement
+from geoalchemy2.shape import to_shape
+from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import orm
 
@@ -92,8 +94,11 @@ def plan(session: orm.Session, row: BoundaryImport) -> Plan:
     return found
 
 
-def _area(stored: MultiPolygon | None) -> MultiPolygon | None:
-    return stored if stored is not None and not stored.is_empty and stored.is_valid else None
+def _area(stored: WKBElement | None) -> MultiPolygon | None:
+    shape = None if stored is None else to_shape(stored)
+    if isinstance(shape, Polygon):
+        shape = MultiPolygon([shape])
+    return shape if isinstance(shape, MultiPolygon) and not shape.is_empty and shape.is_valid else None
 
 
 def _unfit(shape: BaseGeometry | None) -> tuple[Finding, ...]:
@@ -193,10 +198,10 @@ def overlaps(session: orm.Session, steps: Iterable[Step]) -> Mapping[UUID, float
     }
     query = sa.select(ZoneVersion.id, ZoneVersion.shape).where(ZoneVersion.id.in_(pairs))
     shares = {}
-    for old_id, old in session.execute(query):
-        if old is None:
+    for old_id, stored in session.execute(query):
+        if stored is None:
             continue
-        step = pairs[old_id]
+        step, old = pairs[old_id], to_shape(stored)
         kept = 0.0 if step.change.shape is None else rules.area_m2(old.intersection(step.change.shape))
         shares[step.change.version_id] = min(1.0, kept / rules.area_m2(old))
     return shares
@@ -242,7 +247,7 @@ def _version(step: Step, who: Who | None, row: BoundaryImport) -> dict[str, Any]
         "id": step.change.version_id,
         "zone_id": step.change.zone_id,
         "name": step.change.name,
-        "shape": shape,
+        "shape": None if shape is None else WKBElement(shapely.to_wkb(shape, output_dimension=2), srid=4326),
         "vertices": 0 if shape is None else int(shapely.get_num_coordinates(shape)),
         "area_m2": step.area_m2,
         "accuracy_m": step.change.accuracy_m,

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from factories_auth import add_grant, make_account
 from factories_places import make_region, make_version, make_zone
 from factories_roster import make_person, make_place, make_posting
+from geoalchemy2.shape import from_shape
 from shapely import MultiPolygon
 from sqlalchemy import orm
 
@@ -412,7 +413,7 @@ def _policy(region: str, code: str = "two-thirds", *, published: bool) -> Policy
 
 
 def _circle(mark: int) -> Any:
-    return MultiPolygon([circle(lon=106.0 + mark / 100, lat=29.5, radius_m=200)])
+    return from_shape(MultiPolygon([circle(lon=106.0 + mark / 100, lat=29.5, radius_m=200)]), srid=4326)
 
 
 def settings_of(url: str, var: Path) -> Settings:
