@@ -294,11 +294,13 @@ def _refuse_bodies(operation: dict[str, Any]) -> None:
     refused = responses.get("422")
     if refused and problems.MEDIA_TYPE not in refused["content"]:
         del responses["422"]
+    in_json = "application/json" in operation.get("requestBody", {}).get("content", {})
+    if in_json or operation.get("parameters"):  # A file may have parameters beside it.
         _add(responses, problems.INVALID_REQUEST)
     if "requestBody" in operation:
         _add(responses, problems.BODY_TOO_LARGE)
         _add(responses, problems.REQUEST_TIMEOUT)
-        if "application/json" in operation["requestBody"]["content"]:
+        if in_json:
             _add(responses, problems.MALFORMED_BODY)
         _add(responses, problems.UNSUPPORTED_MEDIA)
 

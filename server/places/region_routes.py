@@ -1,6 +1,5 @@
 """The register of regions over HTTP (区划)."""
 
-from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -10,6 +9,7 @@ from server import bodies, pages, problems, replies
 from server.access import Who
 from server.documented import refusals
 from server.gate import Anyone, Db, DistrictOfficer, requires
+from server.given import Day
 from server.pages import Page
 from server.places import import_service, inspecting, region_queries, region_service
 from server.places.rules import RegionKind
@@ -145,7 +145,7 @@ def import_regions(
     body: bodies.Table,
     db: Db,
     valid_from: Annotated[
-        date | None,
+        Day | None,
         Query(
             description="新区划启用、改名生效之日，缺省今天 / first day of new regions and names; default today"
         ),

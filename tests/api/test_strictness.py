@@ -44,6 +44,16 @@ def test_a_day_in_a_query_is_written_out(officer: httpx.Client, text: str) -> No
     assert faults(officer.get("/v1/people", params={"posted_on": text})) == {"posted_on": "date-parsing"}
 
 
+def test_a_file_has_parameters_too(officer: httpx.Client) -> None:
+    rows = "code,name,parent\n500116000000,江津区,\n".encode()
+    sent: dict[str, Any] = {"content": rows, "headers": {"Content-Type": "text/csv"}}
+    assert faults(officer.post("/v1/region-imports?valid_from=0", **sent)) == {"valid_from": "date-parsing"}
+    assert faults(officer.put("/v1/region-outlines/x?filename=a", **sent)) == {
+        "code": "string-pattern-mismatch"
+    }
+    assert faults(officer.post("/v1/roster-imports?dry_run=maybe", **sent)) == {"dry_run": "bool-parsing"}
+
+
 def test_what_is_written_as_documented_is_understood(officer: httpx.Client) -> None:
     for text in ("2026-11-22T08:00:00+08:00", "2026-11-22t00:00:00.5z"):
         assert officer.get("/v1/zones", params={"at": text, "limit": "5"}).status_code == 200

@@ -71,6 +71,32 @@ def test_bodies_of_all_routes_are_looked_at() -> None:
     assert models <= set(bodies())
 
 
+def written() -> list[Any]:
+    """Return the parameters that are days or instants, of all operations."""
+    read = {
+        (route.operation_id, field.alias): field
+        for route in iter_route_contexts(create_app(Settings()).routes)
+        if hasattr(route, "dependant")
+        for field in route.dependant.query_params
+    }
+    return [
+        pytest.param(read[operation["operationId"], said["name"]], id=f"{path} {said['name']}")
+        for _, path, operation in contract.operations()
+        for said in operation.get("parameters", [])
+        if said["schema"].get("format") in {"date", "date-time"}
+    ]
+
+
+def test_there_are_days_and_instants_in_queries() -> None:
+    assert len(written()) >= 3
+
+
+@pytest.mark.parametrize("field", written())
+def test_no_parameter_takes_a_number_for_a_day(field: Any) -> None:
+    taken = [text for text in NUMERALS if not field.validate(text)[1]]
+    assert taken == []
+
+
 @pytest.mark.parametrize("numeral", [*NUMERALS, *map(float, NUMERALS[:6])])
 @pytest.mark.parametrize("kind", [given.Day, given.Instant])
 def test_numbers_are_no_days_and_no_instants(kind: Any, numeral: object) -> None:
