@@ -1,8 +1,9 @@
 """What callers give: bodies are JSON and mean what they say, in queries numbers are written out as text.
 
-A number is no date, "true" is no yes and 5.0 is no count, as the OpenAPI document says. Bodies are read strictly as a
-whole (`In`), so a field is strict unless its type says otherwise: what JSON can only carry as text (ids, codes, dates,
-instants) has its type here. A field for which this was forgotten takes nothing at all and is noticed at its first use.
+A number is no date and "true" is no yes, as the OpenAPI document says; and 5.0 is no count, though JSON Schema would let
+it pass. Bodies are read strictly as a whole (`In`), so a field is strict unless its type says otherwise: what JSON can
+only carry as text (ids, codes, dates, instants) has its type here. A field for which this was forgotten takes nothing
+at all and is noticed at its first use.
 """
 
 from datetime import date
