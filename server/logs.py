@@ -275,8 +275,11 @@ class Requests:
         self._process = os.getpid()
 
     def told(self, operation: str, status: int, request_id: str, seconds: float, problem: str) -> None:
-        """Tell of one request. All texts come from the code or were checked to be a UUID, so none is escaped."""
-        if operation == metrics.INTAKE and status < 400:  # noqa: PLR2004  Where refusals begin (RFC 9110).
+        """Tell of one request. All texts come from the code or were checked to be a UUID, so none is escaped.
+
+        Status 0: the client was gone before its request was whole, and nothing was answered.
+        """
+        if operation == metrics.INTAKE and 0 < status < 400:  # noqa: PLR2004  Where refusals begin (RFC 9110).
             self._seen += 1
             if not self._every or self._seen % self._every:
                 return

@@ -23,8 +23,6 @@ from server.tally import TALLY, Series
 LOG = logging.getLogger("zaicun.http")
 UNMATCHED = "unmatched"
 """The operation of a request that no route took: its path is whatever a stranger wrote."""
-GONE = 499
-"""What the log says of a client that was gone before its request was whole, as other servers' logs do."""
 PULSE_S = 1.0
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 
@@ -92,7 +90,7 @@ class Observed:
         """Tell of a request that was never whole and is not answered: no refusal, and none of the service's times."""
         TALLY.cells[TALLY.series(metrics.GONE, operation).at] += 1
         if self._lines is not None:
-            self._lines.told(operation, GONE, request_id, seconds, "")
+            self._lines.told(operation, 0, request_id, seconds, "")
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the start and the end of the application through, and say what ended it."""

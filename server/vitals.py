@@ -1,4 +1,4 @@
-"""What only the database knows: whether it answers, when each job was last done, whether the scheduler lives.
+"""What only the database knows: whether it answers, when each job and the backup were last done, whether the scheduler lives.
 
 Asked when Prometheus asks, on a connection of its own and for two seconds at most: a page that hangs with the database
 would tell nothing at the moment it is needed. A frozen server is given up without a word to it (security.md M4).
@@ -22,6 +22,8 @@ from server import bounded
 ANSWER_WITHIN_S = 2.0
 SCHEDULER = "zaicun-scheduler"
 """The application_name of the scheduler's sessions."""
+BACKUP = "backup"
+"""The job under which a whole backup of the database is noted in the ledger; it is no job of the scheduler's."""
 
 _JOBS = "SELECT job, extract(epoch FROM max(done_at))::float8 FROM job_runs GROUP BY job"
 _SCHEDULER = """SELECT count(*),
@@ -49,6 +51,7 @@ class Vitals:
         self._asking: asyncio.Task[Answer] | None = None
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._jobs: Mapping[str, float] = {}
+        self._backup: float | None = None
 
     async def ask(self) -> list[Metric]:
         """Return the gauges; when the database does not answer in time, what is known without it."""
@@ -64,7 +67,8 @@ class Vitals:
         # Whoever asked first may have given up for all who share the question.
         with contextlib.suppress(psycopg.Error, OSError, asyncio.CancelledError):
             answer = task.result()
-            self._jobs = answer.jobs
+            self._jobs = {job: at for job, at in answer.jobs.items() if job != BACKUP}
+            self._backup = answer.jobs.get(BACKUP, 0.0)
         return self._told(answer)
 
     async def _asked(self) -> Answer:
@@ -107,6 +111,14 @@ class Vitals:
             _one("zaicun_database_up", "Whether the database answers within 2 s.", float(answer is not None)),
             last,
         ]
+        if self._backup is not None:
+            told.append(
+                _one(
+                    "zaicun_backup_last_success_timestamp_seconds",
+                    "When the database was last backed up (Unix time); 0: never.",
+                    self._backup,
+                )
+            )
         if answer is not None:
             told += [
                 _one("zaicun_database_answer_seconds", "Connecting and asking, together.", answer.seconds),

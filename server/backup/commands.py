@@ -16,6 +16,7 @@ from server.auth.commands import keys
 from server.backup import key_files, making, restoring
 from server.backup.archive import BackupFault, Manifest, Reader
 from server.console import plainly, say
+from server.problems import Problem
 from server.settings import Settings, SettingsFault
 
 P = ParamSpec("P")
@@ -81,10 +82,23 @@ def backup(target: Path, *, without_keys: bool, keep: int | None, passphrase_fil
         manifest = making.make(
             owner_url, settings, file, with_keys=not without_keys, passphrase=_passphrase(passphrase_file)
         )
-    _describe(file, manifest)
+        _describe(file, manifest)
+        _note(owner_url, manifest)
     if keep is not None:
         for path in making.prune(target, keep):
             click.echo(f"已删除旧备份 / deleted the old backup: {path.name}")
+
+
+def _note(owner_url: str, manifest: Manifest) -> None:
+    """Tell the monitoring of a backup that was made; when that fails, the backup is none the worse."""
+    try:
+        making.note(owner_url, manifest)
+    except (sa.exc.SQLAlchemyError, Problem) as fault:
+        click.echo(
+            f"△ 备份已完成，但未能登记，监控会当作没有备份 / the backup is whole, but could not be noted, so the "
+            f"monitoring takes it for missing: {type(getattr(fault, 'orig', fault)).__name__}",
+            err=True,
+        )
 
 
 @click.command("restore")

@@ -10,9 +10,10 @@ from uuid import uuid4
 import psycopg
 from psycopg import IsolationLevel, sql
 
-from server import clock
+from server import clock, jobs, vitals
 from server.backup import archive, key_files, programs
 from server.backup.archive import BackupFault, Manifest
+from server.db import Database
 from server.settings import Settings
 
 # Tables of the product: those of the extensions (spatial_ref_sys) come with the extensions.
@@ -77,6 +78,19 @@ def make(
             if with_keys:
                 key_files.add(writer, settings.keys_dir, passphrase)
             return writer.finish(manifest)
+
+
+def note(owner_url: str, manifest: Manifest) -> None:
+    """Write down in the ledger of jobs that this backup was made, for the monitoring. Raises sqlalchemy.exc.SQLAlchemyError.
+
+    Called when its file is whole, so the backup itself does not hold its own note.
+    """
+    database = Database(owner_url, pool_size=1)
+    try:
+        with database.write() as session:
+            jobs.take(session, vitals.BACKUP, manifest.made_at, manifest.id)
+    finally:
+        database.close()
 
 
 def make_keys(settings: Settings, target: Path, *, passphrase: bytes | None) -> Manifest:

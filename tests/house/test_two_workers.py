@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -45,6 +46,10 @@ def traffic(two_workers: Processes, cadre: Cadre) -> None:
         assert client.put(f"/v1/check-ins/{uuid4()}", json=body).status_code == 401
         assert client.post("/v1/auth/login", json=LOGIN).status_code == 401
         assert client.head("/v1/me", headers=headers).status_code == 200
+        with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=10) as line:
+            line.sendall(
+                b"POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
+            )  # And is gone.
 
 
 UUID_ONE = uuid4()
@@ -245,6 +250,10 @@ def test_the_log_of_a_service_is_json_to_the_last_line(two_workers: Processes) -
     assert {"ts", "level", "worker", "request_id", "operation", "status", "ms"} <= set(asked[0])
     refused = [line for line in asked if line["status"] >= 400]
     assert all(line.get("problem") in problems.registry() for line in refused)
+    gone = [line for line in asked if line["status"] == 0]  # Was hung up on, and refused nothing.
+    assert [(line["operation"], line["level"], "problem" in line) for line in gone] == [
+        ("auth-login", "info", False)
+    ]
     given = str(uuid4())
     httpx.get(f"{two_workers.url}/v1/me", headers={"X-Request-Id": given})
     assert [line["operation"] for line in two_workers.lines() if line.get("request_id") == given] == [
