@@ -73,7 +73,7 @@ def _timed(make: Callable[[], Made]) -> tuple[Made, float, float]:
 
 def _same(one: ScopeMonth, other: ScopeMonth) -> bool:
     """Tell whether two judgements of everybody agree, figure by figure."""
-    if [row.person_id for row in one.rows] != [row.person_id for row in other.rows]:
+    if not np.array_equal(one.columns.people, other.columns.people):
         return False
     names = type(one.figures).__dataclass_fields__
     return all(np.array_equal(getattr(one.figures, name), getattr(other.figures, name)) for name in names)
@@ -90,19 +90,19 @@ def measure(place: district.Place, month: Month) -> dict[str, Any]:
             )
             different, compared_s, _ = _timed(lambda: queries.different_masks(session, month))
             judged, judge_s, _ = _timed(
-                lambda: service.judge_rows(books.load(session), kept.rows, month, clock.now())
+                lambda: service.judge_columns(books.load(session), kept.columns, month, clock.now())
             )
     finally:
         database.close()
     return {
-        "people_judged": len(kept.rows),
+        "people_judged": len(kept.columns),
         "kept_s": kept_s,
         "kept_own_s": kept_own,
         "raw_s": raw_s,
         "raw_own_s": raw_own,
         "compared_s": compared_s,
         "judging_alone_s": judge_s,
-        "agree": _same(kept, raw) and not different and len(judged.rows) == len(raw.rows),
+        "agree": _same(kept, raw) and not different and len(judged.columns) == len(raw.columns),
     }
 
 

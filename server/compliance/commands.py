@@ -67,9 +67,10 @@ def month_group() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A scope judged, with what is needed to write it."""
+    """A scope judged, with what is needed to write it. The rows are in the order of the scope's columns."""
 
     scope: ScopeMonth
+    rows: list[PersonMonth]
     book: Book
     names: dict[str, str]
     now: datetime
@@ -105,11 +106,12 @@ def _read(session: orm.Session, month: Month, region: str) -> _Table:
     rows = queries.person_months(session, EVERYONE, month, Asked(region=region))
     known, now = books.load(session), clock.now()
     names = showing.place_names(session, {row.place for row in rows}, month)
-    return _Table(service.judge_rows(known, rows, month, now), known, names, now)
+    scope = service.judge_columns(known, service.columns_of(rows), month, now)
+    return _Table(scope, rows, known, names, now)
 
 
 def _lines(table: _Table, *, below: bool) -> Iterator[dict[str, str | bool]]:
-    for at, row in enumerate(table.scope.rows):
+    for at, row in enumerate(table.rows):
         result = table.scope.result(at)
         if below and result is not ResultKind.BELOW:
             continue
@@ -252,8 +254,8 @@ def verify(month: Month, region: str) -> None:
     with terminal.opened() as (database, _), database.read() as session:
         people = None
         if region:
-            rows = queries.person_months(session, EVERYONE, month, Asked(region=region))
-            people = [row.person_id for row in rows]
+            listed = queries.month_columns(session, EVERYONE, month, Asked(region=region))
+            people = [listed.person(at) for at in range(len(listed))]
         found = queries.different_masks(session, month, people)
     for each in found:
         click.echo(f"{each.number or each.person_id} {each.name or ''}")

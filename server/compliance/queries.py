@@ -14,6 +14,7 @@ from sqlalchemy import orm
 
 from server import problems
 from server.access import Role, Who
+from server.compliance.columns import Columns, of_bytes
 from server.compliance.rules import KEPT
 from server.month.masks import Month
 from server.problems import Problem
@@ -82,8 +83,8 @@ WITH RECURSIVE near AS MATERIALIZED (
     FROM postings AS p JOIN people AS x ON x.id = p.person_id LEFT JOIN segments AS s ON s.origin = p.village_code
     WHERE p.from_day <= :last AND (p.until_day IS NULL OR p.until_day >= GREATEST(p.from_day, :first))
         AND GREATEST(p.from_day, :first, s.lo) <= LEAST(p.until_day, :last, s.hi)
-        AND (CAST(:person AS uuid) IS NULL OR p.person_id = :person)
-        AND (CAST(:person AS uuid) IS NOT NULL OR p.person_id IN (SELECT person_id FROM near))
+        AND (CAST(:people AS uuid[]) IS NULL OR p.person_id = ANY(CAST(:people AS uuid[])))
+        AND (CAST(:people AS uuid[]) IS NOT NULL OR p.person_id IN (SELECT person_id FROM near))
         AND (CAST(:unit AS uuid) IS NULL OR x.unit_id = :unit)
         AND (CAST(:text AS text) IS NULL OR strpos(x.name, :text) > 0 OR starts_with(lower(x.number), lower(:text)))
 )"""
@@ -159,6 +160,22 @@ _MONTHS_AGAIN = (
     + _TOLD
 )
 """The same with the masks as the check-ins say, not as they are kept."""
+_MANY = r"""
+SELECT string_agg(uuid_send(person_id), ''), string_agg(int8send(CAST(owner AS bigint)), ''),
+    string_agg(int8send(CAST(place AS bigint)), ''), string_agg(boolsend(owned), ''),
+    string_agg(int8send(posted), ''), string_agg(int8send(reached), ''), string_agg(int8send(sure), ''),
+    string_agg(int8send(unsure), ''), string_agg(int8send(unfenced), ''), string_agg(int8send(outside), ''),
+    string_agg(int8send(claimed), '')
+FROM ({told}) AS t (person_id, number, name, unit_id, unit_name, owner, place, owned, posted, reached,
+    sure, unsure, unfenced, outside, claimed)"""
+"""The same rows as columns: one long byte string each, in the order of the list."""
+
+
+def _in_columns(query: str) -> str:
+    return query.removesuffix(_TOLD) + _MANY.format(told=_TOLD)
+
+
+_COLUMNS, _COLUMNS_AGAIN = _in_columns(_MONTHS), _in_columns(_MONTHS_AGAIN)
 
 Key = tuple[str, str, UUID]
 """The place of a row in the list: village, name, person. By village and name, never by how the month went (ruling 18)."""
@@ -171,7 +188,7 @@ class Asked:
     region: str = ""
     unit: UUID | None = None
     text: str | None = None
-    person: UUID | None = None
+    people: tuple[UUID, ...] | None = None  # None: whoever there is.
 
 
 def person_months(
@@ -188,29 +205,47 @@ def person_months(
 
     The masks are those kept, or with `from_check_ins` those that the records say.
     """
-    place, name, person = after or (None, None, None)
-    rows = session.execute(
-        sa.text(_MONTHS_AGAIN if from_check_ins else _MONTHS),
-        {
-            "first": month.first,
-            "last": month.last,
-            "official": list(reach.official),
-            "inspected": list(reach.inspected),
-            "avoided": list(reach.avoided),
-            "regions": [*reach.official, *reach.inspected],
-            "units": list(reach.units),
-            "region": asked.region or None,
-            "unit": asked.unit,
-            "text": asked.text,
-            "person": asked.person,
-            "after_place": place,
-            "after_name": name,
-            "after_person": person,
-            "limit": limit,
-            **({"people": None} if from_check_ins else {}),
-        },
-    )
+    query = _MONTHS_AGAIN if from_check_ins else _MONTHS
+    rows = session.execute(sa.text(query), _parameters(reach, month, asked, after, limit))
     return [_made(row) for row in rows]
+
+
+def month_columns(
+    session: orm.Session,
+    reach: Reach,
+    month: Month,
+    asked: Asked,
+    *,
+    after: Key | None = None,
+    from_check_ins: bool = False,
+) -> Columns:
+    """Return what :func:`person_months` does, all of it, as columns: 60,000 people in a second."""
+    query = _COLUMNS_AGAIN if from_check_ins else _COLUMNS
+    row = session.execute(sa.text(query), _parameters(reach, month, asked, after, None)).one()
+    return of_bytes(*(bytes(column or b"") for column in row))
+
+
+def _parameters(
+    reach: Reach, month: Month, asked: Asked, after: Key | None, limit: int | None
+) -> dict[str, Any]:
+    place, name, person = after or (None, None, None)
+    return {
+        "first": month.first,
+        "last": month.last,
+        "official": list(reach.official),
+        "inspected": list(reach.inspected),
+        "avoided": list(reach.avoided),
+        "regions": [*reach.official, *reach.inspected],
+        "units": list(reach.units),
+        "region": asked.region or None,
+        "unit": asked.unit,
+        "text": asked.text,
+        "people": None if asked.people is None else list(asked.people),
+        "after_place": place,
+        "after_name": name,
+        "after_person": person,
+        "limit": limit,
+    }
 
 
 def _made(row: Sequence[Any]) -> PersonMonth:
@@ -251,7 +286,7 @@ def own_villages(session: orm.Session, person_id: UUID, month: Month) -> tuple[s
         {
             "first": month.first,
             "last": month.last,
-            "person": person_id,
+            "people": [person_id],
             **dict.fromkeys(("unit", "text", "region")),
             "regions": [],
             "units": [],
@@ -262,13 +297,13 @@ def own_villages(session: orm.Session, person_id: UUID, month: Month) -> tuple[s
 
 def own_month(session: orm.Session, person_id: UUID, month: Month) -> PersonMonth | None:
     """Return one's own month; None when one is not posted in it."""
-    return next(iter(person_months(session, EVERYONE, month, Asked(person=person_id))), None)
+    return next(iter(person_months(session, EVERYONE, month, Asked(people=(person_id,)))), None)
 
 
 def access_month(session: orm.Session, who: Who, person_id: UUID, month: Month) -> PersonMonth:
     """Return a person's month that one may see; nobody posted and not in scope are the same not-found."""
     reach = reach_of(session, who, month)
-    found = person_months(session, reach, month, Asked(person=person_id), limit=1)
+    found = person_months(session, reach, month, Asked(people=(person_id,)), limit=1)
     if not found:
         raise Problem(problems.NOT_FOUND)
     return found[0]

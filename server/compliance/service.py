@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ from sqlalchemy import orm
 
 from server import clock
 from server.compliance import queries, rules
+from server.compliance.columns import Columns, by_code
 from server.compliance.queries import Asked, Key, PersonMonth, Reach
 from server.compliance.rules import KEPT, Judged
 from server.month import book as books
@@ -20,9 +20,6 @@ from server.month.district import RESULTS, REVIEWS, TIERS, DistrictMonth, statem
 from server.month.masks import FULL, Month
 from server.month.policy import Mode, governing, legal_day
 from server.month.rules import Facts, ResultKind
-
-CHUNK = 2_000
-"""Rows read first while a list is filtered by result; if they do not fill the page, the rest is read at once."""
 
 
 def judged(book: Book, row: PersonMonth, month: Month, now: datetime) -> Judged | None:
@@ -79,14 +76,19 @@ class ScopeMonth:
     """
 
     month: Month
-    rows: list[PersonMonth]
+    columns: Columns
     policies: list[Governing]
-    policy_of: npt.NDArray[np.int32]
+    policy_of: npt.NDArray[np.intp]
     figures: DistrictMonth
 
     def result(self, index: int) -> ResultKind | None:
         """Return the result of a row; None without a policy."""
         return None if self.policy_of[index] < 0 else RESULTS[self.figures.result[index]]
+
+    def with_result(self, result: ResultKind) -> npt.NDArray[np.intp]:
+        """Return the indices of the rows with a result, of those only whose statement the reader may see."""
+        found = self.columns.owned & (self.policy_of >= 0) & (self.figures.result == RESULTS.index(result))
+        return np.flatnonzero(found)
 
 
 def scope_month(
@@ -96,34 +98,36 @@ def scope_month(
     asked: Asked | None = None,
     *,
     after: Key | None = None,
-    limit: int | None = None,
     from_check_ins: bool = False,
 ) -> ScopeMonth:
-    """Judge everybody in a scope: one statement to the database, then arrays (60,000 people in a few seconds).
+    """Judge everybody in a scope: one statement to the database, then arrays (60,000 people in a second or two).
 
     With `from_check_ins` the masks are computed from the records instead of read.
     """
-    rows = queries.person_months(
-        session, reach, month, asked or Asked(), after=after, limit=limit, from_check_ins=from_check_ins
+    columns = queries.month_columns(
+        session, reach, month, asked or Asked(), after=after, from_check_ins=from_check_ins
     )
-    return judge_rows(books.load(session), rows, month, clock.now())
+    return judge_columns(books.load(session), columns, month, clock.now())
 
 
-def judge_rows(book: Book, rows: list[PersonMonth], month: Month, now: datetime) -> ScopeMonth:
-    """Judge rows that were read, policy by policy."""
-    policies: list[Governing] = []
-    index_of: dict[UUID, int] = {}
-    policy_of = np.full(len(rows), -1, dtype=np.int32)
-    for position, row in enumerate(rows):
-        by = book.governing(village_of(row), month)
-        if by is not None:
-            if by.id not in index_of:
-                index_of[by.id] = len(policies)
-                policies.append(by)
-            policy_of[position] = index_of[by.id]
-    masks = {name: _column([row.kept[name] for row in rows]) for name in KEPT}
-    masks["posted"] = _column([days_judged(row) for row in rows])
-    figures = _empty(len(rows))
+def columns_of(rows: Sequence[PersonMonth]) -> Columns:
+    """Return rows that were read as columns, in the same order."""
+    return Columns(
+        people=np.frombuffer(b"".join(row.person_id.bytes for row in rows), dtype="V16"),
+        owner=np.array([int(row.owner) for row in rows], dtype=np.int64),
+        place=np.array([int(row.place) for row in rows], dtype=np.int64),
+        owned=np.array([row.owned for row in rows], dtype=np.bool_),
+        posted=np.array([row.posted for row in rows], dtype=np.int64),
+        reached=np.array([row.reached for row in rows], dtype=np.int64),
+        kept={name: np.array([row.kept[name] for row in rows], dtype=np.int64) for name in KEPT},
+    )
+
+
+def judge_columns(book: Book, columns: Columns, month: Month, now: datetime) -> ScopeMonth:
+    """Judge many months, policy by policy; a test holds it against :func:`judged`, row by row."""
+    policies, policy_of = _policies(book, columns, month)
+    masks = {**columns.kept, "posted": columns.days()}
+    figures = _empty(len(columns))
     for index, by in enumerate(policies):
         chosen = np.flatnonzero(policy_of == index)
         part = {name: mask[chosen] for name, mask in masks.items()}
@@ -132,11 +136,16 @@ def judge_rows(book: Book, rows: list[PersonMonth], month: Month, now: datetime)
         made = statements_of_many(part, book.calendar(month), by.policy, today=legal_day(now, by.policy))
         for each in fields(DistrictMonth):
             getattr(figures, each.name)[chosen] = getattr(made, each.name)
-    return ScopeMonth(month, rows, policies, policy_of, figures)
+    return ScopeMonth(month, columns, policies, policy_of, figures)
 
 
-def _column(masks: Sequence[int]) -> npt.NDArray[np.int64]:
-    return np.array(masks, dtype=np.int64)
+def _policies(book: Book, columns: Columns, month: Month) -> tuple[list[Governing], npt.NDArray[np.intp]]:
+    """Return the policies that govern, and for each row the index of its own, or -1; looked up once a village."""
+    found, index = by_code(columns.village(), lambda code: book.governing(code, month))
+    policies = list({by.id: by for by in found if by is not None}.values())
+    place = {by.id: at for at, by in enumerate(policies)}
+    of_village = np.array([-1 if by is None else place[by.id] for by in found], dtype=np.intp)
+    return policies, of_village[index]
 
 
 _FLAGS = frozenset({"in_halves", "no_data"})
@@ -163,18 +172,14 @@ def page(
 ) -> list[PersonMonth]:
     """Return up to `limit` rows of the list after a key, only those with a result if one is given.
 
-    Results are not stored, so a filtered list judges more rows than it shows.
+    Results are not stored, so a filtered list judges everybody from there on, as columns; only its page is read as rows.
     """
     if result is None:
         return queries.person_months(session, reach, month, asked, after=after, limit=limit)
-    found: list[PersonMonth] = []
-    for most in (CHUNK, None):
-        scope = scope_month(session, reach, month, asked, after=after, limit=most)
-        found += [row for at, row in enumerate(scope.rows) if row.owned and scope.result(at) is result]
-        if len(found) >= limit or most is None or len(scope.rows) < most:
-            break
-        after = queries.key_of(scope.rows[-1])
-    return found[:limit]
+    scope = scope_month(session, reach, month, asked, after=after)
+    chosen = scope.with_result(result)[:limit].tolist()
+    people = tuple(scope.columns.person(at) for at in chosen)
+    return queries.person_months(session, reach, month, replace(asked, people=people))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +200,7 @@ def summary(scope: ScopeMonth) -> Summary:
     results = Counter(RESULTS[kind] for kind in scope.figures.result[judged_rows])
     tiers = Counter(TIERS[kind] for kind in scope.figures.tier[judged_rows])
     return Summary(
-        posted=len(scope.rows),
+        posted=len(scope.columns),
         results={kind: results[kind] for kind in ResultKind if results[kind]},
         tiers={kind.value: tiers[kind] for kind in TIERS if kind is not None and tiers[kind]},
         needing_review=int(np.count_nonzero(scope.figures.review[judged_rows] != REVIEWS.index(None))),

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from conftest import Service, SetClock
@@ -261,10 +262,12 @@ def test_a_whole_scope_in_arrays_is_everybody_one_by_one(
     wanted = Month.of(month)
     with service.database.read() as session:
         scope = compliance.scope_month(session, EVERYONE, wanted)
+        rows = queries.person_months(session, EVERYONE, wanted, Asked())
         known = book.load(session)
-    assert len(scope.rows) == sum(life.owner(month) is not None for life in lives)
+    assert [row.person_id for row in rows] == [scope.columns.person(at) for at in range(len(rows))]
+    assert len(scope.columns) == sum(life.owner(month) is not None for life in lives)
     assert len(scope.policies) == len(TOWNS)
-    for at, row in enumerate(scope.rows):
+    for at, row in enumerate(rows):
         one = compliance.judged(known, row, wanted, clocks.now())
         assert one is not None
         made, figures = one.statement, scope.figures
@@ -286,6 +289,32 @@ def test_a_whole_scope_in_arrays_is_everybody_one_by_one(
         for name in ("due", "counted", "need", "village", "on_post", "allowance"):
             assert getattr(figures, f"{name}_halves")[at] == getattr(made, f"{name}_halves"), name
         assert (bool(figures.in_halves[at]), bool(figures.no_data[at])) == (made.in_halves, made.no_data)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["kept", "again"])
+@pytest.mark.parametrize("month", MONTHS, ids=str)
+def test_columns_hold_what_the_rows_hold_in_their_order(
+    service: Service, lives: list[Life], month: date, *, again: bool
+) -> None:
+    assert lives
+    with service.database.read() as session:
+        for reach in (
+            EVERYONE,
+            Reach(official=(TOWNS[1].code,)),
+            Reach(inspected=("",), avoided=(TOWNS[0].code,)),
+        ):
+            for asked in (Asked(), Asked(region=TOWNS[0].code), Asked(text="nobody is called this")):
+                given = (session, reach, Month.of(month), asked)
+                rows = queries.person_months(*given, from_check_ins=again)
+                after = queries.key_of(rows[len(rows) // 2]) if rows else None
+                for since in (None, after):
+                    rows = queries.person_months(*given, after=since, from_check_ins=again)
+                    columns = queries.month_columns(*given, after=since, from_check_ins=again)
+                    told = compliance.columns_of(rows)
+                    for name in ("people", "owner", "place", "owned", "posted", "reached"):
+                        assert np.array_equal(getattr(columns, name), getattr(told, name)), name
+                    for name, masks in told.kept.items():
+                        assert np.array_equal(columns.kept[name], masks), name
 
 
 def naive_mask(days: Iterator[int]) -> int:
