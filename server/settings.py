@@ -175,6 +175,7 @@ def _check(settings: Settings) -> None:
         _check_address(f"ZAICUN_{name}", url)
     if not settings.district_code.isdigit():
         raise SettingsFault("ZAICUN_DISTRICT_CODE must be digits, a prefix of the 12-digit region codes.")
+    _check_deadlines(settings)
     _check_clients(settings)
     _check_observed(settings)
     loopback = settings.host in {"127.0.0.1", "::1", "localhost"}
@@ -182,6 +183,24 @@ def _check(settings: Settings) -> None:
         raise SettingsFault(
             f"ZAICUN_HOST={settings.host} would serve without TLS to others. Put a TLS proxy in front and say so "
             "with ZAICUN_BEHIND_PROXY=yes, or bind to 127.0.0.1."
+        )
+
+
+LEAST_SPARE_S = 0.25
+"""Between the database's giving up and the service's: for noticing it, and for telling."""
+
+
+def _check_deadlines(settings: Settings) -> None:
+    """Refuse deadlines in the wrong order: whoever waits longest is the client, then the service, then the database.
+
+    The other way round the service hangs up on a statement that goes on, and nobody learns what became of it.
+    """
+    within, statement = settings.answer_within_s, settings.statement_timeout_s
+    if statement > within - LEAST_SPARE_S:
+        raise SettingsFault(
+            f"ZAICUN_STATEMENT_TIMEOUT_S={statement:g} must be at least {LEAST_SPARE_S:g} s below ZAICUN_ANSWER_WITHIN_S="
+            f"{within:g}, so that the database gives up before the service does. ZAICUN_STATEMENT_TIMEOUT_S 须比 "
+            f"ZAICUN_ANSWER_WITHIN_S 至少小 {LEAST_SPARE_S:g} 秒，使数据库先于服务放弃。"
         )
 
 
