@@ -51,6 +51,7 @@ _READ = frozenset(
         b"zaicun-client",
         b"access-control-request-method",
         b"content-length",
+        b"content-encoding",
         b"expect",
     )
 )
@@ -147,6 +148,8 @@ class Envelope:
             state["scope"] = scope  # The route is written into it; observed.py reads it there.
         if b"expect" in given:
             receive, send = _asking(receive, send)
+        if b"content-encoding" in given and given[b"content-encoding"].strip().lower() != b"identity":
+            receive = _refusing(HTTPException(415))  # Told by http.py; nothing is ever unpacked.
         exchange = _Exchange(send, carried, scope, state)
         if crossing and scope["method"] == "OPTIONS" and b"access-control-request-method" in given:
             await _preflight(exchange.send)
@@ -357,7 +360,7 @@ def _asking(receive: Receive, send: Send) -> tuple[Receive, Send]:
     return ask, closing
 
 
-def _refusing(refused: BodyRefused) -> Receive:
+def _refusing(refused: HTTPException) -> Receive:
     """Return a `receive` that refuses to."""
 
     async def refusing() -> Message:

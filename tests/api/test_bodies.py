@@ -1,6 +1,7 @@
 """Whose bodies are read, how far, and what becomes of those that are not: over plain sockets, byte by byte."""
 
 import contextlib
+import gzip
 import json
 import socket
 import time
@@ -131,6 +132,34 @@ def test_a_large_body_with_a_good_token_is_taken(officer: httpx.Client) -> None:
     assert officer.post("/v1/units", content=content, headers=named).status_code == 201
     in_pieces = officer.post("/v1/units", content=iter([content[:20_000], content[20_000:]]), headers=named)
     assert in_pieces.status_code == 200  # The same once more.
+
+
+# --- packed bodies
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "x-unknown", "identity, gzip"])
+def test_what_is_said_to_be_packed_is_refused_unread_whatever_it_is(
+    officer: httpx.Client, coding: str
+) -> None:
+    plain = json.dumps(
+        {"id": str(uuid4()), "name": "局"}
+    ).encode()  # A label that lies is no way around the rule.
+    named = {"Content-Type": "application/json", "Content-Encoding": coding}
+    for content in (plain, gzip.compress(b" " * (64 << 20))):
+        answer = officer.post("/v1/units", content=content, headers=named)
+        assert (answer.status_code, answer.json()["code"]) == (415, "unsupported-media-type")
+        assert answer.headers["Accept-Encoding"] == "identity"
+
+
+def test_a_check_in_said_to_be_packed_is_refused_and_kept_as_an_attempt(
+    service: Service, world: World
+) -> None:
+    with service.as_(make_cadre(service, world).token) as phone:
+        content = json.dumps(check_in(clocks.now())).encode()
+        named = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        assert phone.put(f"/v1/check-ins/{uuid4()}", content=content, headers=named).status_code == 415
+        kept = phone.get("/v1/check-ins/attempts").json()["items"]
+    assert [(each["code"], each["status"]) for each in kept] == [("unsupported-media-type", 415)]
 
 
 # --- Expect: 100-continue
