@@ -60,11 +60,19 @@ def swapped(mutant: Mutant) -> bool:
         function = inspect.unwrap(found) if callable(found) else None
         if not isinstance(function, FunctionType) or function.__module__ != module.__name__:
             continue
+        if mutant.line not in _lines(function.__code__):
+            continue  # A namesake in another class.
         new = [each for each in _codes(code) if each.co_qualname == function.__code__.co_qualname]
         if len(new) == 1 and new[0].co_freevars == function.__code__.co_freevars:
             function.__code__ = new[0]
             return True
     return False
+
+
+def _lines(code: CodeType) -> range:
+    """Return the lines of the file that a function's code was made from."""
+    lines = [line for each in (code, *_codes(code)) for _, _, line in each.co_lines() if line is not None]
+    return range(min(lines), max(lines) + 1)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
