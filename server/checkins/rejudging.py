@@ -4,7 +4,7 @@ Nothing that was judged is altered: a different verdict is a new row beside the 
 person sees both. A check-in whose coordinates have faded cannot be judged again and is counted as such.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -17,12 +17,11 @@ from sqlalchemy import orm
 from geo.verdict import Verdict, VerdictKind
 from geo.zones import EXCLUDED_KINDS
 from server import clock
-from server.checkins import judging, queries, service, storing
+from server.checkins import judging, queries, recounting, storing
 from server.checkins.judging import Views
 from server.checkins.models import CheckIn, CheckInPosition, Judgement
 from server.checkins.record import StoredPosition, from_row
 from server.month import book
-from server.month.models import PersonMonth
 from server.places.atlas import SHAPES_SQL, VERSIONS_SQL, Atlas, Register, Stored
 from server.places.hooks import Effect, ZoneChange
 from server.roster.models import Posting
@@ -210,28 +209,7 @@ def _write(session: orm.Session, found: Sequence[tuple[_Row, judging.Question, V
             )
         )
     session.flush()
-    recount(session, {(row.checkin.person_id, row.checkin.day) for row, _, _ in found})
-
-
-def recount(session: orm.Session, days: Iterable[tuple[UUID, date]]) -> None:
-    """Compute the bits of these days again, month by month, in the order in which the intake locks."""
-    by_month: dict[tuple[UUID, date], set[date]] = {}
-    for person_id, day in days:
-        by_month.setdefault((person_id, day.replace(day=1)), set()).add(day)
-    for (person_id, month), dates in sorted(by_month.items()):
-        empty = sa.dialects.postgresql.insert(PersonMonth).values(
-            person_id=person_id, month=month, sure=0, unsure=0, unfenced=0, outside=0, claimed=0
-        )
-        session.execute(empty.on_conflict_do_nothing())
-        held = session.scalars(
-            sa.select(PersonMonth)
-            .where(PersonMonth.person_id == person_id, PersonMonth.month == month)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        ).one()
-        for day in sorted(dates):
-            service.recount_day(session, held, day)
-        session.flush()
+    recounting.recount(session, {(row.checkin.person_id, row.checkin.day) for row, _, _ in found})
 
 
 def _driver(session: orm.Session, statement: str, parameters: Any) -> Sequence[Sequence[Any]]:  # noqa: ANN401  psycopg takes a tuple or a dict.

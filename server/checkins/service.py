@@ -1,19 +1,16 @@
 """What is done to check-ins after they are stored. Nothing here changes or deletes one (M14, M24)."""
 
-from datetime import date
 from uuid import UUID
 
-import sqlalchemy as sa
 from sqlalchemy import orm
 
 from server import audit, clock, db, problems
 from server.access import Who
-from server.checkins import judging, queries, storing
+from server.checkins import judging, queries, recounting, storing
 from server.checkins.models import Withdrawal
 from server.checkins.queries import Seen
 from server.month import book
-from server.month.masks import Month, day_mask
-from server.month.models import PersonMonth
+from server.month.masks import Month
 from server.problems import Kind, Problem
 
 
@@ -36,32 +33,14 @@ def withdraw(session: orm.Session, who: Who, person_id: UUID, checkin_id: UUID, 
             minutes=minutes,
         )
     # The month's row is locked first, so that a check-in stored meanwhile is either seen here or added afterwards.
-    held = _locked_month(session, person_id, month)
+    recounting.hold(session, [(person_id, month.first)])
     session.add(Withdrawal(person_id=person_id, checkin_id=checkin_id, at=clock.now(), reason=reason))
     session.flush()
-    if held is not None:
-        recount_day(session, held, seen.checkin.day)
+    recounting.recount(session, [(person_id, seen.checkin.day)])
     audit.record(session, who, "checkin:withdraw", ("checkin", checkin_id), day=seen.checkin.day.isoformat())
     session.flush()  # What is not flushed would be forgotten by the next line.
     session.expire_all()
     return queries.access_own(session, person_id, checkin_id)
-
-
-def _locked_month(session: orm.Session, person_id: UUID, month: Month) -> PersonMonth | None:
-    query = sa.select(PersonMonth).where(PersonMonth.person_id == person_id, PersonMonth.month == month.first)
-    return session.scalars(query.with_for_update()).one_or_none()
-
-
-def recount_day(session: orm.Session, held: PersonMonth, day: date) -> None:
-    """Compute one day's bits of a locked month again from the records that still speak."""
-    masks = judging.NOTHING
-    for seen in queries.of_days(session, held.person_id, day, day):
-        if seen.withdrawal is None:
-            speaks = seen.judgement or seen.checkin
-            masks = judging.both(masks, judging.bits(speaks.verdict, speaks.standing, day))
-    whole = day_mask(day.day)
-    for name, mask in zip(storing.MASKS, masks, strict=True):
-        setattr(held, name, (getattr(held, name) & ~whole) | mask)
 
 
 def record_attempt(database: db.Database, who: Who, checkin_id: str, kind: Kind, body: bytes) -> None:

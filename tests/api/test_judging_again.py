@@ -15,7 +15,8 @@ from server import ids
 from server.access import Role
 from server.checkins.models import CheckIn
 from server.checkins.rejudging import judge_again
-from server.month.masks import day_mask
+from server.compliance.queries import different_masks
+from server.month.masks import Month, day_mask
 
 NOON = datetime(2026, 11, 16, 4, 0, tzinfo=UTC)
 
@@ -154,6 +155,54 @@ def test_late_uploads_are_judged_by_the_boundary_of_their_time(service: Service,
         )
         after = client.put(f"/v1/check-ins/{ids.new_id()}", json=check_in(NOON, position=east))
     assert (before.json()["verdict"], after.json()["verdict"]) == ("inside", "outside")  # edge 47
+
+
+def moved_away(service: Service, town: str, people: int) -> tuple[int, list[tuple[int, int]]]:
+    """Let people check in on two days in a village that is then moved elsewhere, and judge all of them again.
+
+    Returns how many statements that took, and the masks kept: sure and outside.
+    """
+    world = make_world(service, town=town)
+    cadres = [make_cadre(service, world) for _ in range(people)]
+    for cadre in cadres:
+        with service.as_(cadre.token) as client:
+            for at in (NOON - timedelta(days=2), NOON - timedelta(days=1), NOON):
+                made = client.put(f"/v1/check-ins/{ids.new_id()}", json=check_in(at, sent=NOON))
+                assert made.json()["verdict"] == "inside"
+    statements: list[str] = []
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    with service.database.write() as session:
+        add_version(
+            session,
+            world.zone_id,
+            "迁",
+            box(107.00, 28.90, 107.02, 28.92),
+            valid_from=NOON - timedelta(hours=30),
+        )
+        session.flush()
+        sa.event.listen(sa.Engine, "before_cursor_execute", count)
+        try:
+            judge_again(session, CheckIn.village_code == world.village, cause="boundary", write=True)
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", count)
+    query = sa.text("SELECT sure, outside FROM person_months WHERE person_id = :p AND month = '2026-11-01'")
+    with service.database.read() as session:
+        assert different_masks(session, Month(2026, 11), [cadre.person_id for cadre in cadres]) == []
+        kept = [session.execute(query, {"p": cadre.person_id}).one() for cadre in cadres]
+    return len(statements), [(sure, outside) for sure, outside in kept]
+
+
+def test_many_are_judged_again_in_as_many_statements_as_few(service: Service, clock: SetClock) -> None:
+    clock.set(NOON)
+    few, _ = moved_away(service, "500116111", 1)
+    many, kept = moved_away(service, "500116112", 7)
+    assert many == few
+    assert (
+        kept == [(day_mask(14), day_mask(15) | day_mask(16))] * 7
+    )  # The day before the move stays what it was.
 
 
 def test_a_posting_follows_its_merged_village(service: Service, clock: SetClock) -> None:
