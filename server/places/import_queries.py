@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import shapely
@@ -12,7 +12,6 @@ from shapely import MultiPolygon
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import orm
 
-from geo.quality import PublishedZone
 from server import db, problems
 from server.access import Role, Who
 from server.places import queries
@@ -27,6 +26,9 @@ from server.places.models import (
 )
 from server.places.rules import Finding, ImportState, RegionKind
 from server.problems import Problem
+
+if TYPE_CHECKING:  # As in inspection.py.
+    from geo.quality import PublishedZone
 
 IMPORTERS = (Role.TOWN, Role.DISTRICT, Role.ADMIN)
 """Boundaries are no personal data, so administrators may bring them in; publishing is the district's."""
@@ -116,8 +118,10 @@ def outline(session: orm.Session, scope: str) -> BaseGeometry | None:
     return None if shape is None else to_shape(shape)
 
 
-def neighbours(session: orm.Session, scope: str, at: datetime) -> list[PublishedZone]:
+def neighbours(session: orm.Session, scope: str, at: datetime) -> "list[PublishedZone]":
     """Return the zones in force in the district that the prefix lies in, with their shapes, to compare a file with."""
+    from geo.quality import PublishedZone  # noqa: PLC0415  It brings all that inspects files: 3 MB a worker.
+
     rows = queries.zones_in_force(session, at, regions=(scope[:_DISTRICT_DIGITS],))
     shapes = queries.shapes(session, [row.version_id for row in rows])
     return [

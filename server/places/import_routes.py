@@ -12,7 +12,7 @@ from server.access import Who
 from server.documented import refusals, sent
 from server.gate import Configured, Db, DistrictOfficer, requires
 from server.pages import Page
-from server.places import import_queries, import_service, inspecting, publishing
+from server.places import import_queries, import_service, publishing
 from server.places.import_schemas import (
     AcceptIn,
     CircleIn,
@@ -97,6 +97,8 @@ def import_file(
         around = import_service.surroundings(session, draft)
     if before is not None:
         return _answer(before, response, made=False)
+    from server.places import inspecting  # noqa: PLC0415  A worker learns to read files when one comes: 3 MB.
+
     inspection = inspecting.inspect_file(data, draft, around)
     return _kept(db, who, draft, inspection, response)
 
@@ -113,6 +115,8 @@ def import_circle(
         around = import_service.surroundings(session, draft)
     if before is not None:
         return _answer(before, response, made=False)
+    from server.places import inspecting  # noqa: PLC0415  A worker learns to read files when one comes: 3 MB.
+
     return _kept(db, who, draft, inspecting.inspect_circle(given, around), response)
 
 
@@ -128,6 +132,8 @@ def import_ending(
         import_service.refuse_zones_out_of_reach(session, given, scope)
     if before is not None:
         return _answer(before, response, made=False)
+    from server.places import inspecting  # noqa: PLC0415  A worker learns to read files when one comes: 3 MB.
+
     return _kept(db, who, draft, inspecting.nothing_to_inspect(len(given.zones)), response)
 
 

@@ -5,14 +5,16 @@ The heavy work, reading and the quality report, is done by `geo` in subprocesses
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shapely import MultiPolygon
 from shapely.geometry.base import BaseGeometry
 
-from geo.quality import PublishedZone
 from server.places.matching import Known, Meant
 from server.places.rules import Finding
+
+if TYPE_CHECKING:  # Where nothing is inspected, what inspects is not loaded.
+    from geo.quality import PublishedZone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +25,7 @@ class Surroundings:
     regions: Mapping[str, Known]
     followed: Mapping[str, str]  # Villages that another one follows by the day the boundaries hold from.
     district: BaseGeometry | None
-    neighbours: Sequence[PublishedZone]  # In force in the district, the file's own zones among them.
+    neighbours: "Sequence[PublishedZone]"  # In force in the district, the file's own zones among them.
 
 
 @dataclass(frozen=True, slots=True)
