@@ -52,6 +52,8 @@ class _Loader(importlib.abc.Loader):
 def swapped(mutant: Mutant) -> bool:
     """Give the function that holds the check its mutated code; False when it is no function that can be found."""
     top = mutant.what.partition(":")[0].split(".")
+    if len(top) > 1:
+        return False  # A function within a function may have been made already, when the routes were.
     module = importlib.import_module(mutant.path.removesuffix(".py").replace("/", "."))
     code = compile(mutated(mutant), str(ROOT / mutant.path), "exec")
     for holder in (None, *(each for each in vars(module).values() if isinstance(each, type))):
