@@ -1,6 +1,7 @@
 """What the OpenAPI document says that no single route does: refusals by their kinds, tokens, tags in both languages."""
 
 from collections.abc import Collection, Iterable
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -37,10 +38,16 @@ def _response(kinds: list[Kind]) -> dict[str, Any]:
         "content": {
             problems.MEDIA_TYPE: {
                 "schema": _REFERENCE,
-                "examples": {k.code: {"value": Problem(k).body()} for k in kinds},
+                "examples": {kind.code: _example(kind) for kind in kinds},
             }
         },
     }
+
+
+@cache
+def _example(kind: Kind) -> dict[str, Any]:
+    """Return what a refusal looks like. One object for all the routes that can refuse so: each is told fifty times."""
+    return {"value": Problem(kind).body()}
 
 
 def sent(*names: str) -> dict[str, Any]:
