@@ -6,7 +6,8 @@ far, and the counters of boundaries and policies; what changed is reloaded befor
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -102,7 +103,9 @@ class Intake:
             known = await self._look_up(connection, group, begin=True)
             questions = [self._ask(item, known) for item in group]
             await self._load_shapes(connection, questions)
-            refused, candidates = self._judge(group, questions, known)
+            refused, candidates = self._judge(
+                group, questions, known, await _stored_before(connection, group)
+            )
             new = await storing.keep_and_commit(connection, list(candidates.values()))
         except Exception:
             await self._roll_back(connection)
@@ -234,9 +237,17 @@ class Intake:
             self._atlas.put({row[0]: atlases.Stored(row[1], row[2], bytes(row[3]), row[4]) for row in rows})
 
     def _judge(
-        self, group: Sequence[Incoming], questions: Sequence[judging.Question], known: _Known
+        self,
+        group: Sequence[Incoming],
+        questions: Sequence[judging.Question],
+        known: _Known,
+        stored_before: Container[tuple[UUID, UUID]],
     ) -> tuple[list[Problem | None], dict[tuple[UUID, UUID], Kept]]:
-        """Judge every check-in whose session stands; of two with one key in a group the first is the candidate."""
+        """Judge every check-in whose session stands; of two with one key in a group the first is the candidate.
+
+        What was stored before adds nothing to the month that the next one is told: its bits are there, or were
+        withdrawn, or are those of other content.
+        """
         refused: list[Problem | None] = []
         candidates: dict[tuple[UUID, UUID], Kept] = {}
         for item, question in zip(group, questions, strict=True):
@@ -256,7 +267,8 @@ class Intake:
                 postings=known.postings.get(item.person_id, ()),
                 views=self._views,
             )
-            known.masks[place] = judging.both(before, row.masks)
+            if (item.person_id, item.id) not in stored_before:
+                known.masks[place] = judging.both(before, row.masks)
         return refused, candidates
 
     async def _replayed(
@@ -297,6 +309,19 @@ class Intake:
             zh="此编号的签到已存在，且内容不同。请为新的签到使用新的编号。",
             en="A check-in with this id exists with other content. Use a new id for a new check-in.",
         )
+
+
+async def _stored_before(
+    connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming]
+) -> Container[tuple[UUID, UUID]]:
+    """Return which check-ins of people with several in the group are resends; of most groups nobody has to ask."""
+    if len({item.person_id for item in group}) == len(group):
+        return ()
+    ids: defaultdict[UUID, set[UUID]] = defaultdict(set)
+    for item in group:
+        ids[item.person_id].add(item.id)
+    asked = sorted((person, each) for person, own in ids.items() if len(own) > 1 for each in own)
+    return await storing.stored(connection, asked) if asked else ()
 
 
 def _same(item: Incoming, found: Found) -> bool:

@@ -10,7 +10,7 @@ import pytest
 import shapely
 import sqlalchemy as sa
 from conftest import Service
-from factories_auth import make_account, token_for
+from factories_auth import add_grant, make_account, token_for
 from factories_places import (
     DEMO,
     OTHER_TOWN,
@@ -265,12 +265,15 @@ def test_a_town_officer_brings_in_only_his_own_town_and_publishes_nothing(
     assert {mine.json()["id"], theirs["id"]} <= everything
 
 
+@pytest.mark.parametrize("brings_in_here", [False, True])
 def test_a_district_officer_of_elsewhere_decides_nothing_here(
-    service: Service, desk: Desk, town: Town
+    service: Service, desk: Desk, town: Town, *, brings_in_here: bool
 ) -> None:
     (code,) = town(1)
     with service.database.write() as session:
         account = make_account(session, role=Role.DISTRICT, region="500117")
+        if brings_in_here:
+            add_grant(session, account, Role.TOWN, region=code[:9])
     shown = bring(desk.importer, layer(feature(code, "村0", square(code)))).json()
     with service.as_(token_for(service, account)) as stranger:
         assert code_of(publish(stranger, shown)) == (404, "not-found")

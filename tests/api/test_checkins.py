@@ -10,6 +10,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from conftest import Service, SetClock
+from factories_auth import make_account, token_for
 from factories_checkins import (
     FAR,
     TOWN_POINT,
@@ -23,6 +24,7 @@ from factories_checkins import (
 )
 
 from server import ids
+from server.access import Role
 from server.checkins import rules
 from server.month.masks import day_mask
 
@@ -148,6 +150,17 @@ def test_a_double_tap_is_kept_and_marked_and_the_day_counts_once(service: Servic
         items = {item["id"]: item for item in client.get("/v1/check-ins").json()["items"]}
     assert items[str(second)]["duplicate_of"] == str(first)  # edge 66
     assert items[str(first)]["duplicate_of"] is None
+
+
+def test_an_account_of_no_person_has_no_check_ins_and_no_months(service: Service) -> None:
+    with service.database.write() as session:
+        account = make_account(session, role=Role.CADRE)
+    with service.as_(token_for(service, account)) as client:
+        refused = client.put(f"/v1/check-ins/{ids.new_id()}", json=check_in(NOON))
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        for path in ("/v1/check-ins", f"/v1/check-ins/{ids.new_id()}", "/v1/check-ins/attempts"):
+            assert client.get(path).status_code == 403
+        assert client.get("/v1/me/months/2026-11").status_code == 404
 
 
 def test_the_town_seat_is_named_and_does_not_count(service: Service, cadre: Cadre) -> None:

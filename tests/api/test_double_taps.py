@@ -8,9 +8,10 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from conftest import Service, SetClock
-from factories_checkins import Cadre, make_cadre, make_world, renewed
+from factories_checkins import Cadre, World, check_in, make_cadre, make_world, renewed
 from factories_month import make_check_in
 
+from server import clock, ids
 from server.checkins import queries
 from server.checkins.models import CheckIn
 
@@ -20,9 +21,14 @@ TWO_MINUTES = timedelta(minutes=2)
 
 
 @pytest.fixture(scope="module")
-def busy(service: Service) -> Cadre:
+def world(service: Service) -> World:
+    return make_world(service)
+
+
+@pytest.fixture(scope="module")
+def busy(service: Service, world: World) -> Cadre:
     """Return a cadre whose phone checked in 5,000 times in a day, every 16 seconds."""
-    cadre = make_cadre(service, make_world(service))
+    cadre = make_cadre(service, world)
     first = datetime(2026, 11, 15, 16, 1, tzinfo=UTC)
     with service.database.write() as session:
         made = make_check_in(session, cadre.person_id, DAY, at="00:00")
@@ -96,3 +102,13 @@ def test_the_list_and_the_month_of_a_phone_in_a_loop_are_shown(
     assert (len(records), records[0]["duplicate_of"]) == (MANY, None)
     assert records[1]["duplicate_of"] == records[0]["id"]
     assert time.perf_counter() - began < 6
+
+
+def test_a_neighbours_tap_in_the_same_minute_is_no_repetition(service: Service, world: World) -> None:
+    for cadre in (make_cadre(service, world), make_cadre(service, world)):
+        with service.as_(cadre.token) as client:
+            made = ids.new_id()
+            client.put(f"/v1/check-ins/{made}", json=check_in(clock.now())).raise_for_status()
+            (shown,) = client.get("/v1/check-ins").json()["items"]
+            assert (shown["id"], shown["duplicate_of"]) == (str(made), None)
+            assert client.get(f"/v1/check-ins/{made}").json()["duplicate_of"] is None

@@ -235,6 +235,11 @@ def test_a_number_that_lost_its_zeros_is_not_a_new_person(world: World) -> None:
     assert faults(world, csv_of(row("771", "零开头", 村代码=NEXT))) == [(2, "number", "leading-zeros")]
 
 
+def test_numbers_with_zeros_of_another_district_are_nobodys_to_learn(world: World) -> None:
+    assert send(world, csv_of(row("000772", 村代码=FOREIGN)), client=world.other_district).status_code == 201
+    imported(world, csv_of(row("772", 村代码=NEXT)))
+
+
 def test_a_number_of_another_district_is_refused(world: World) -> None:
     staff = number()
     theirs = send(world, csv_of(row(staff, 村代码=FOREIGN)), client=world.other_district)
