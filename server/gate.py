@@ -129,6 +129,5 @@ def requires(*roles: Role) -> Callable[[Who], Coroutine[None, None, Who]]:
 
 
 Cadre = Annotated[Who, Depends(requires(Role.CADRE))]
-Officer = Annotated[Who, Depends(requires(Role.TOWN, Role.DISTRICT))]
 DistrictOfficer = Annotated[Who, Depends(requires(Role.DISTRICT))]
 Administrator = Annotated[Who, Depends(requires(Role.ADMIN))]
