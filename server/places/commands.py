@@ -219,7 +219,9 @@ def accept(*, import_id: UUID, findings: tuple[str, ...], login: str | None) -> 
     """Accept findings or repairs, such as 12:ring-self-intersection; the index -1 is the whole file."""
     with _checked():
         given = [
-            AcceptedIn.model_validate({"index": index, "codes": [code]})
+            AcceptedIn.model_validate(
+                {"index": index, "codes": [code]}, strict=False
+            )  # Words of a line are text.
             for index, _, code in (finding.partition(":") for finding in findings)
         ]
     with terminal.opened() as (database, _), database.write() as session:
