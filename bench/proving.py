@@ -70,8 +70,13 @@ SECTIONS = (
         ("{python}", "-m", "authz.mutator"), 240, {"PYTHONPATH": ".:tests"}, {}, ("--sample", "2"),
     ),
     Section(
-        "contract", "Schemathesis with all checks, 300 examples an operation (M19)",
-        (*PYTEST, "tests/fuzz/test_contract.py"), 180, {"ZAICUN_PROVE_EXAMPLES": "300"}, {"ZAICUN_PROVE_EXAMPLES": "5"},
+        "contract", "Schemathesis with all checks, as whoever may, two peers watched, 300 examples an operation (M19)",
+        (*PYTEST, "tests/fuzz/test_contract.py"), 180,
+        {"ZAICUN_PROVE_EXAMPLES": "300", "ZAICUN_PROVE_ROLES": "everyone"}, {"ZAICUN_PROVE_EXAMPLES": "5"},
+    ),
+    Section(
+        "roles", "the same as each role in turn, 60 examples an operation",
+        (*PYTEST, "tests/fuzz/test_contract.py"), 180, {"ZAICUN_PROVE_EXAMPLES": "60"}, {"ZAICUN_PROVE_EXAMPLES": "5"},
     ),
     Section(
         "parsers", "atheris on the boundary, roster and token readers, ten minutes each (S8)",
