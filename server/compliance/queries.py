@@ -97,7 +97,7 @@ WITH RECURSIVE near AS MATERIALIZED (
 _RECOMPUTED = """
 WITH speaking AS (
     SELECT c.person_id, COALESCE(j.verdict, c.verdict) AS verdict, COALESCE(j.standing, c.standing) AS standing,
-        CAST(3 AS bigint) << (2 * (EXTRACT(day FROM c.day)::int - 1)) AS bits
+        CAST(3 AS bigint) << (2 * (c.day - CAST(:first AS date))) AS bits
     FROM checkins AS c
     LEFT JOIN (
         SELECT DISTINCT ON (person_id, checkin_id) person_id, checkin_id, verdict, standing
@@ -118,12 +118,15 @@ WITH speaking AS (
     FROM (SELECT *, standing IN ('counted', 'provisional') AS counts FROM speaking) AS s
     GROUP BY person_id
 )"""
-"""The masks as the records say: the newest judgement of a check-in speaks, else its own; withdrawn ones are silent."""
+"""The masks as the records say: the newest judgement of a check-in speaks, else its own; withdrawn ones are silent.
+
+Days are subtracted: EXTRACT gives a numeric, which would take a fifth of the whole query.
+"""
 
 _LISTED = """, seen AS (
     SELECT s.*,
-        (CAST(1 AS bigint) << (2 * EXTRACT(day FROM s.hi)::int))
-            - (CAST(1 AS bigint) << (2 * (EXTRACT(day FROM s.lo)::int - 1))) AS mask,
+        (CAST(1 AS bigint) << (2 * (s.hi - CAST(:first AS date) + 1)))
+            - (CAST(1 AS bigint) << (2 * (s.lo - CAST(:first AS date)))) AS mask,
         s.code ^@ ANY(CAST(:official AS text[]))
             OR (s.code ^@ ANY(CAST(:inspected AS text[])) AND s.code <> ALL(CAST(:avoided AS text[]))) AS reached,
         to_char(s.hi::timestamp, 'DD') || to_char(s.since::timestamp, 'YYYYMMDD') || s.code AS latest
