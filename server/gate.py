@@ -130,4 +130,3 @@ def requires(*roles: Role) -> Callable[[Who], Coroutine[None, None, Who]]:
 
 Cadre = Annotated[Who, Depends(requires(Role.CADRE))]
 DistrictOfficer = Annotated[Who, Depends(requires(Role.DISTRICT))]
-Administrator = Annotated[Who, Depends(requires(Role.ADMIN))]
