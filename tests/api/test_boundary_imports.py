@@ -274,7 +274,7 @@ def test_a_district_officer_of_elsewhere_decides_nothing_here(
         account = make_account(session, role=Role.DISTRICT, region="500117")
         if brings_in_here:
             add_grant(session, account, Role.TOWN, region=code[:9])
-    shown = bring(desk.importer, layer(feature(code, "村0", square(code)))).json()
+    shown = bring(desk.importer, layer(feature(code, "村0", square(code))), region=code[:9]).json()
     with service.as_(token_for(service, account)) as stranger:
         assert code_of(publish(stranger, shown)) == (404, "not-found")
         answer = stranger.post(
