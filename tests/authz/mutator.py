@@ -37,6 +37,7 @@ import fastapi  # noqa: E402, F401
 import geoalchemy2  # noqa: E402, F401
 import httpx  # noqa: E402, F401
 import numpy as np  # noqa: E402, F401
+import proof  # noqa: E402
 import psycopg  # noqa: E402, F401
 import pytest  # noqa: E402, F401
 import shapely  # noqa: E402, F401
@@ -350,6 +351,13 @@ def _report(mutants: Sequence[Mutant], verdicts: dict[int, str], explained: dict
     for each in holes:
         _say(f"survived without a reason: {each.name} (line {each.line})")
     share = 100 * killed / counted if counted else 100.0
+    for name, figure in (
+        ("mutants", len(mutants)),
+        ("killed", killed),
+        ("holes", len(holes)),
+        ("percent", share),
+    ):
+        proof.largest(name, round(figure, 1))
     _say(
         f"authz mutants: {killed} of {counted} killed ({share:.1f} %), {len(survived) - len(holes)} equivalent ones "
         f"explained, {len(mutants) - judged} not judged, seed {seed}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import proof
 import psycopg
 import pytest
 from factories_checkins import make_cadre, make_world
@@ -232,6 +233,10 @@ def test_a_service_without_a_deadline_is_caught(stage: Stage, tmp_path: Path) ->
 def report(name: str, run: Run) -> None:
     """Say what was measured, for those who keep records (pytest -s)."""
     took = sorted(one.took_s for one in run.hammer.during(run.begun, run.mended))
+    proof.largest("slowest answer s", round(took[-1], 2))
+    proof.largest("livez p99 ms", round(run.alive.p99_s(run.begun, run.ended) * 1000))
+    proof.largest("readyz red after s", round(run.ready.first(503, run.begun), 1))
+    proof.largest("memory MiB more", round(run.growth_kib / 1024, 1))
     sys.stdout.write(
         f"\n{name}: {len(run.hammer.seen)} requests, {len(run.broken)} while broken, slowest {took[-1]:.2f} s,"
         f" /livez p99 {run.alive.p99_s(run.begun, run.ended) * 1000:.0f} ms,"

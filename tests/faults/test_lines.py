@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
+import proof
 import psycopg
 import pytest
 from conftest import Clone, Service, running_service
@@ -130,6 +131,9 @@ def test_clients_that_hang_up_leave_nothing_behind(database: Standing, running: 
     assert all(state == "idle" for state in states), states
     assert len(states) <= running.service.settings.pool_size + 2 + 2  # And the test's own.
     stored = rows(running)
+    proof.added("connections cut", len(sent))
+    proof.added("lost", len(set(acked) - set(stored)))
+    proof.added("twice", len(stored) - len(set(stored)))
     assert len(stored) == len(set(stored))
     assert set(acked) <= set(stored)  # Nothing that was acknowledged is lost.
     assert {key for key in sent if key} & set(stored)  # What was sent whole may be stored, once.

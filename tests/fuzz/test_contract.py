@@ -18,6 +18,7 @@ from pathlib import Path
 from uuid import UUID
 
 import identities
+import proof
 import pytest
 from conftest import ROOT, Clone, Service, running_service
 from docs import contract
@@ -122,4 +123,5 @@ def test_strangers_find_nothing(
     assert int(tested[1]) == len(contract.operation_ids())
     cases = re.search(r"([\d,]+) generated", told)
     assert cases is not None
+    proof.added("requests", int(cases[1].replace(",", "")))
     sys.stdout.write(f"{role}: {cases[1]} requests, nothing found\n")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import proof
 import pytest
 from conftest import ROOT
 
@@ -44,6 +45,7 @@ def test_no_input_breaks_the_reader(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-6_000:]
     tried = re.search(r"Done (\d+) runs in (\d+) second", done.stderr)
     assert tried is not None
+    proof.largest(f"{name} inputs", int(tried[1]))
     sys.stdout.write(f"{name}: {tried[1]} inputs in {tried[2]} s, nothing found\n")
     assert int(tried[1]) >= RUNS
 
