@@ -279,6 +279,7 @@ LIMITS = {
     "body of a check-in": f"{checkin_routes.BODY_LIMIT} bytes",
     "body of activating, logging in, refreshing, a new password": f"{auth_routes.BODY_LIMIT} bytes",
     "any other JSON body": f"{envelope.LARGEST_BODY} bytes",
+    "body without a good token": f"{envelope.FREE_BODY} bytes",
     "items on a page": f"{pages.LARGEST}",
     "address, path and query": f"{envelope.LONGEST_URL} bytes",
     "header fields": f"{envelope.MOST_HEADERS}",
