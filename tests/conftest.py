@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
+import hypothesis
 import pytest
 import uvicorn
 from docs.witness import pytest_runtest_call, pytest_runtest_teardown, pytest_sessionfinish, watched
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 LATER_SCHEMA = os.environ.pop("ZAICUN_PROVE_SCHEMA", "")
 """A revision of tests/migrations/versions_future: then every test runs on the schema of a later release."""
+# Time is measured in bench/: what a busy machine does to one example says nothing about the product.
+hypothesis.settings.register_profile("zaicun", deadline=None)
+hypothesis.settings.load_profile("zaicun")
 __all__ = ["pytest_runtest_call", "pytest_runtest_teardown", "pytest_sessionfinish"]  # pytest's hooks.
 
 

@@ -336,7 +336,7 @@ def test_a_stolen_token_ends_with_the_second_holder_that_uses_it(
             assert survived == (len(used) == 1), order
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.tuples(st.sampled_from("OT"), st.integers(0, 3), st.integers(0, 90)), max_size=14))
 def test_the_server_does_what_the_model_says(
     service: Service, cadre: Account, clock: SetClock, steps: list[tuple[str, int, int]]

@@ -230,7 +230,7 @@ def test_the_crs_member_of_old_geojson_is_heard(name: str, how: str) -> None:
         assert codes(read_here(geojson(village(0), crs=odd), "a")) == {"crs-unreadable"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(lon=st.floats(105.7, 106.6), lat=st.floats(28.6, 29.5), zone=st.sampled_from([4523, 4524, 4544, 4545]))
 def test_the_system_a_point_was_made_in_is_always_proposed_first(lon: float, lat: float, zone: int) -> None:
     box = shapely.box(105.6, 28.4, 106.7, 29.6)

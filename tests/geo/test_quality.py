@@ -77,7 +77,7 @@ def test_measures_agree_with_the_published_areas(demo: BoundaryFile) -> None:
         )  # Published by a coarser method.
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     west=st.floats(-4000, 4000), south=st.floats(-4000, 4000), width=st.floats(50, 5000), height=st.floats(50, 5000),
     hole=st.booleans(),

@@ -73,7 +73,7 @@ def test_a_good_feature_has_no_repair() -> None:
     assert propose_repair(file.features[0]) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.floats(0, 1000), st.floats(0, 1000)), min_size=4, max_size=9, unique=True),
 )

@@ -76,7 +76,7 @@ def test_outside_is_said_only_where_it_is_clear(
     stated=st.tuples(st.floats(min_value=0, max_value=60), st.floats(min_value=0, max_value=60)),
     datum=st.sampled_from([Datum.WGS84, Datum.CGCS2000]),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_verdict_agrees_with_a_second_opinion(
     parts: tuple[Rings, ...],
     seat: Rings,

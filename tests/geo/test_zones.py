@@ -135,7 +135,7 @@ def test_no_zones_cover_nothing() -> None:  # edge 49
 
 
 @given(first=ragged(), second=st.none() | ragged(east=7500.0, north=1500.0), data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_signed_distance_agrees_with_a_walk_along_every_edge(
     first: Rings,
     second: Rings | None,
@@ -269,7 +269,7 @@ def test_slivers_of_rounding_are_no_border() -> None:  # edge 32
     wobble=st.lists(st.floats(min_value=-200, max_value=200), min_size=9, max_size=9),
     data=st.data(),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_village_cut_in_two_and_rounded_is_whole_when_joined(
     whole: Rings, wobble: list[float], data: st.DataObject
 ) -> None:  # edges 27, 32

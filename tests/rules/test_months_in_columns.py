@@ -77,7 +77,7 @@ def people(draw: st.DrawFn, month: Month) -> list[PersonMonth]:
     return found
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data(), month=st.sampled_from(MONTHS))
 def test_columns_say_of_each_person_what_one_statement_says(
     book: Book, data: st.DataObject, month: Month
@@ -111,7 +111,7 @@ def test_columns_say_of_each_person_what_one_statement_says(
             assert getattr(figures, f"{name}_halves")[at] == getattr(made, f"{name}_halves"), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), month=st.sampled_from(MONTHS), wanted=st.sampled_from(RESULTS))
 def test_a_filter_by_result_shows_those_whose_statement_one_may_see(
     book: Book, data: st.DataObject, month: Month, wanted: ResultKind

@@ -36,7 +36,7 @@ def masks(service: Service, cadre: Cadre) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in session.execute(query, {"p": cadre.person_id})]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(taps=taps, seed=st.integers(0, 2**32))
 def test_order_and_repetition_do_not_matter(
     service: Service, clock: SetClock, taps: list[tuple[int, int, str]], seed: int
