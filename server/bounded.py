@@ -21,6 +21,9 @@ from server import deadlines
 from server.deadlines import Deadline
 
 RV = TypeVar("RV")
+ENDED = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
+"""Told when the server has ended a session in whose transaction nothing was asked for too long, as when server and service
+were frozen together: an InternalError, although all that is wrong is that the connection is gone."""
 _SLICE_S = 0.1
 _MOST_NOTICES = 8
 

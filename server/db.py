@@ -295,6 +295,10 @@ def _translated() -> Iterator[None]:
         psycopg.OperationalError,
     ) as error:
         raise problems.later(_kind_of(error)) from error
+    except sa.exc.InternalError as error:
+        if not isinstance(error.orig, bounded.ENDED):
+            raise
+        raise problems.later(problems.DATABASE_UNAVAILABLE) from error
 
 
 _OTHERS_IN_THE_WAY = (

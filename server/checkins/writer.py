@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import psycopg
 
-from server import logs, metrics, problems
+from server import bounded, logs, metrics, problems
 from server.problems import Problem
 
 LOG = logging.getLogger("zaicun.intake")
@@ -128,7 +128,7 @@ class Writer(Generic[Item, Outcome]):
                 await self._keep([pair for pair in group if not pair[1].done()], tried + 1)
             else:
                 _refuse(group, problems.later(problems.BUSY))
-        except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
+        except (psycopg.OperationalError, psycopg.InterfaceError, *bounded.ENDED, OSError):
             self._abandon()
             metrics.store_failed("connection")
             _refuse(group, problems.later(problems.DATABASE_UNAVAILABLE))

@@ -23,7 +23,7 @@ from server.checkins.writer import MOST_TRIES
 from server.cluster import SUPERUSER, Cluster
 from server.settings import Settings
 
-DEADLOCK, SERIALIZATION = "40P01", "40001"
+DEADLOCK, SERIALIZATION, IDLE = "40P01", "40001", "25P03"
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,18 @@ def test_a_group_given_up_again_and_again_ends_in_503(hurried: Service, phone: h
     assert_later(answer, "busy")
     assert kept(hurried, one) == 0
     assert phone.put(f"/v1/check-ins/{one}", json=body).status_code == 201
+
+
+def test_a_session_that_the_database_ended_is_503_and_the_next_is_served(
+    hurried: Service, phone: httpx.Client, officer: httpx.Client
+) -> None:
+    one, body = ids.new_id(), check_in(clock.now())
+    with before_insert(hurried, "checkins", failing(1, IDLE)):
+        assert_later(phone.put(f"/v1/check-ins/{one}", json=body), "database-unavailable")
+        assert phone.put(f"/v1/check-ins/{one}", json=body).status_code == 201
+    with before_insert(hurried, "units", failing(1, IDLE)):
+        assert_later(unit(officer, one), "database-unavailable")
+        assert unit(officer, one).status_code == 201
 
 
 def assert_later(answer: httpx.Response, code: str) -> None:
