@@ -9,7 +9,7 @@ Reading and writing policies as documents: `server.month.policy_document`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -143,8 +143,16 @@ def legal_day(instant: datetime, policy: Policy) -> date:
     """
     if instant.tzinfo is None:
         raise ValueError("An instant without a time zone has no legal day.")
-    local = instant.astimezone(_zone(policy.time_zone))
-    return (local.replace(tzinfo=None) - timedelta(minutes=policy.day_starts_minute)).date()
+    # Days begin with a minute. Of a group of check-ins nearly all ask for the same few, three times each.
+    return _day_of(
+        instant.astimezone(UTC).replace(second=0, microsecond=0), policy.time_zone, policy.day_starts_minute
+    )
+
+
+@lru_cache(maxsize=4096)
+def _day_of(minute: datetime, time_zone: str, day_starts_minute: int) -> date:
+    local = minute.astimezone(_zone(time_zone))
+    return (local.replace(tzinfo=None) - timedelta(minutes=day_starts_minute)).date()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
