@@ -75,16 +75,19 @@ Day = Annotated[
     Strict(strict=False),
     Shape(DAY, code="date_parsing", en="as text", format="date"),
 ]
-Instant = Annotated[
-    AwareDatetime,
-    Strict(strict=False),
-    Shape(
-        f"{DAY}[Tt]{CLOCK}{ZONE}",
+
+
+def instant(pattern: str) -> Shape:
+    """Return the shape of an instant that is written so."""
+    return Shape(
+        pattern,
         code="datetime_parsing",
         en="written as RFC 3339 says: 2026-11-22T08:00:00+08:00",
         format="date-time",
-    ),
-]
+    )
+
+
+Instant = Annotated[AwareDatetime, Strict(strict=False), instant(f"{DAY}[Tt]{CLOCK}{ZONE}")]
 
 
 class In(BaseModel):

@@ -1,5 +1,6 @@
 """The real command with two workers, its log, and the database it made: for what only real processes can show."""
 
+import contextlib
 import json
 import os
 import signal
@@ -40,6 +41,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def read_to_the_end(line: socket.socket) -> bytes:
+    """Return what still comes on a connection until the other side ends it."""
+    got = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := line.recv(65_536):
+            got += piece
+    return got
 
 
 @contextmanager

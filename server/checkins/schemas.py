@@ -22,7 +22,7 @@ from geo.datum import Datum
 from geo.fix import POSITION_FAULTS, position_fault
 from geo.verdict import Band, VerdictKind
 from server.checkins.rules import Kind, NoPosition, Standing
-from server.given import DAY, In, Shape, Word
+from server.given import DAY, In, Word, instant
 
 
 def _no_nul(text: str) -> str:
@@ -59,11 +59,8 @@ Reason = Annotated[
 PhoneInstant = Annotated[
     AwareDatetime,
     Strict(strict=False),
-    Shape(
-        f"{DAY}[Tt ][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\\.[0-9]+)?)?(?:[Zz]|[+-][0-9]{{2}}:?[0-9]{{2}})?",
-        code="datetime_parsing",
-        en="written as RFC 3339 says: 2026-11-22T08:00:00+08:00",
-        format="date-time",
+    instant(
+        f"{DAY}[Tt ][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}}(?:\\.[0-9]+)?)?(?:[Zz]|[+-][0-9]{{2}}:?[0-9]{{2}})?"
     ),
 ]
 """An instant as RFC 3339 writes it, and as phones do that nearly do. Java leaves seconds out when they are zero, so the

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from conftest import Clone, Service, running_service
+from processes import read_to_the_end
 
 from server import envelope, patience, wire
 
@@ -244,14 +245,6 @@ def test_a_live_service_says_nothing_of_it(line: socket.socket) -> None:
 
 
 # --- one answer a request
-
-
-def read_to_the_end(line: socket.socket) -> bytes:
-    got = b""
-    with contextlib.suppress(ConnectionError):
-        while piece := line.recv(65_536):
-            got += piece
-    return got
 
 
 def test_who_heard_a_refusal_and_goes_on_sending_slowly_is_ended_without_another_answer(

@@ -17,6 +17,7 @@ import pytest
 from conftest import Clone, Service, running_service
 from factories_checkins import Cadre, check_in, make_cadre, make_world
 from faults.standing import Served, Standing, served, standing
+from processes import read_to_the_end
 
 from server import clock, ids, patience
 from server.cluster import APP_ROLE
@@ -142,14 +143,6 @@ def test_clients_that_hang_up_leave_nothing_behind(database: Standing, running: 
         assert client.get("/readyz").status_code == 200
 
 
-def read_all(line: socket.socket) -> bytes:
-    got = b""
-    with contextlib.suppress(ConnectionError):
-        while piece := line.recv(65_536):
-            got += piece
-    return got
-
-
 @pytest.fixture
 def patient(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """The service in this process, with the command's own way to read a connection, and less patience."""
@@ -178,12 +171,12 @@ def test_a_sender_that_dawdles_is_ended_and_others_are_served(patient: Service) 
     with patient.as_(cadre.token) as client:
         assert client.get("/v1/me").status_code == 200
         assert acknowledged(patient, cadre, 3)
-    told = read_all(heads[0])
+    told = read_to_the_end(heads[0])
     assert told.startswith(b"HTTP/1.1 408 ")
     assert json.loads(told.partition(b"\r\n\r\n")[2])["code"] == "request-timeout"
     assert HEAD_S <= time.monotonic() - begun < HEAD_S + 6
-    assert read_all(silent) == b""  # Who never said anything is told nothing.
-    assert read_all(body).startswith(b"HTTP/1.1 408 ")
+    assert read_to_the_end(silent) == b""  # Who never said anything is told nothing.
+    assert read_to_the_end(body).startswith(b"HTTP/1.1 408 ")
     assert time.monotonic() - begun >= BODY_S
     assert time.monotonic() - sent < BODY_S + 8
     for line in [*heads, silent, body]:
