@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +35,14 @@ def clean_environment(**settings: object) -> dict[str, str]:
     """Return this process's environment with these settings of zaicun and no others."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ZAICUN_")}
     return inherited | {f"ZAICUN_{name}": str(value) for name, value in settings.items()}
+
+
+def until(holds: Callable[[], bool], within_s: float = 10) -> None:
+    """Wait for what follows an answer rather than coming before it, such as a place that is given back."""
+    end = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def free_port() -> int:

@@ -1,7 +1,6 @@
 """The service does not start, nor go on, where it could lose what it acknowledged or let somebody in (M5, ruling 28)."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +14,7 @@ import sqlalchemy as sa
 from conftest import Cloned, running_service
 from factories_checkins import check_in, make_cadre, make_world
 from faults.standing import NAME, Standing, served, standing
+from processes import until
 
 from server import clock, ids, runtime, safety, safety_facts, safety_texts
 from server.auth.keys import KeySet
@@ -336,10 +336,3 @@ def test_the_intakes_own_connection_is_asked_as_well(database: Standing, tmp_pat
         with changed(database, do, undo), service.as_(cadre.token) as client:
             answer = client.put(f"/v1/check-ins/{ids.new_id()}", json=check_in(clock.now()))
         assert (answer.status_code, answer.json()["code"]) == (503, "database-unsafe")
-
-
-def until(holds: Callable[[], bool], within_s: float = 10) -> None:
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)
