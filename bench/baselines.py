@@ -25,12 +25,12 @@ from server import settings as settings_module
 from server.auth.doorkeeper import Doorkeeper
 from server.auth.models import Account, LoginSession
 from server.checkins import judging, rejudging, storing
-from server.checkins.judging import Incoming, Masks, Views
+from server.checkins.judging import Incoming, Views
 from server.checkins.models import CheckIn, CheckInPosition
 from server.checkins.record import COLUMNS, answer
 from server.checkins.routes import incoming_of
 from server.checkins.schemas import CheckInIn, CheckInOut
-from server.checkins.storing import MASKS, ActivePosting, Kept
+from server.checkins.storing import MASKS, ActivePosting, Kept, Masks
 from server.db import Database
 from server.gate import Anyone
 from server.month.models import PersonMonth

@@ -1,6 +1,6 @@
 r"""The floor: what PostgreSQL itself can take, by pgbench running exactly the statements of the grouped intake.
 
-The statements are the product's own (server.checkins.storing), prepared, in the same transaction and pipeline, on the
+The statements are the product's own (server.checkins.storing), prepared, one after the other, on the
 product's migrated schema with the bench's people, and durable commits. The parameters are check-ins that the product
 judged itself, under new ids, kept in a table as text: pgbench reads a row of it (\gset) and sends the arrays back. That
 reading is not part of the intake, so it is measured alone as well and taken off: the time a transaction, less the time
@@ -11,6 +11,7 @@ with groups of half the connections, as the intake's are, from as many clients a
 """
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ from sqlalchemy import orm
 from bench.district import Place, Posted, centre
 from server import clock, ids, postgres
 from server.access import Who
-from server.checkins import judging, packing, rejudging, storing
+from server.checkins import judging, rejudging, storing
 from server.checkins.judging import Views
 from server.checkins.routes import incoming_of
 from server.checkins.schemas import CheckInIn
@@ -108,24 +109,12 @@ def _kept(
 
 def _parameters(group: Sequence[Kept], sessions: dict[UUID, UUID]) -> list[Any]:
     """Return the parameters of every statement of one group, in their order."""
-    people = sorted({kept.record.person_id for kept in group})
-    day = group[0].record.day
-    months = [(day + timedelta(days=off)).replace(day=1) for off in (-2, 0, 2)]
-    first, last = min(months), (max(months) + timedelta(days=32)).replace(day=1)
-    uuids, dates = packing.uuids, packing.dates
-    named = uuids([sessions[kept.record.person_id] for kept in group])
-    several = uuids(people)
-    looked_up = [named, several, last, first, several, dates(sorted(set(months)))]
+    pairs = [(kept.record.person_id, sessions[kept.record.person_id]) for kept in group]
+    _, looked_up = storing.asked(pairs, [kept.record.day for kept in group])
     return [*looked_up, *storing.parameters(group)]
 
 
-_STATEMENTS = (
-    storing.STATES,
-    storing.SESSIONS,
-    storing.POSTINGS_OF_GROUP,
-    storing.MONTHS,
-    storing.KEEP.decode(),
-)
+_STATEMENTS = (storing.LOOK_UP, storing.KEEP.decode())
 _CAST = re.compile(r"%s(::[a-z]+\[\])?")
 
 
@@ -174,8 +163,7 @@ def _script(count_each: int, *, whole: bool) -> str:
             return f":p{number}"
 
         texts = [_PLACE.sub(placed, text).replace("\n", " ") + ";" for text in _STATEMENTS]
-        lines += ["\\startpipeline", "BEGIN;", *texts[:4], "\\endpipeline"]
-        lines += ["\\startpipeline", texts[4], "COMMIT;", "\\endpipeline"]
+        lines += texts
     return "\n".join(lines) + "\n"
 
 
@@ -187,7 +175,8 @@ def _pgbench(place: Place, *, clients: int, count: int, whole: bool) -> float:
     program = str(postgres.binaries(postgres.major_of(place.data)) / "pgbench")
     command = [program, "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-t", str(each)]
     command += ["-D", "n=0", "-f", str(script), place.app_url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    options = {**os.environ, "PGOPTIONS": storing.OPTIONS}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False, env=options)
     found = _TPS.search(done.stdout)
     if done.returncode != 0 or found is None:
         raise RuntimeError(f"pgbench failed:\n{done.stdout[-500:]}\n{done.stderr[-1500:]}")

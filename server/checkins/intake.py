@@ -1,7 +1,8 @@
-"""The intake: takes check-ins from the routes, judges and stores them by groups, one transaction a group (ruling 21).
+"""The intake: takes check-ins from the routes, judges and stores them by groups (ruling 21).
 
-In that transaction one round trip reads what judging needs: which sessions stand, who is posted where, the months so
-far, and the counters of boundaries and policies; what changed is reloaded before anything is judged.
+Two statements a group: one reads what judging needs (which sessions stand, who is posted where, the months so far, and
+the counters of boundaries and policies; what changed is reloaded before anything is judged), one stores the check-ins,
+their positions and their bits in the month together, and is a transaction by itself.
 """
 
 import logging
@@ -9,17 +10,16 @@ import secrets
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
 from server import bounded, deadlines, durable, metrics, problems
-from server.checkins import judging, packing, rules, storing
-from server.checkins.judging import Incoming, Masks, Views
+from server.checkins import judging, rules, storing
+from server.checkins.judging import Incoming, Views
 from server.checkins.record import Record
-from server.checkins.storing import ActivePosting, Found, Kept
+from server.checkins.storing import Found, Kept, Looked
 from server.checkins.writer import STORE_WITHIN_S, Writer
 from server.month import book
 from server.places import atlas as atlases
@@ -40,15 +40,6 @@ class Stored:
 
 
 Outcome = Stored | Problem
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What one group needs to know."""
-
-    sessions: Mapping[UUID, int]  # Sessions that stand, with their account's authorization version.
-    postings: Mapping[UUID, tuple[ActivePosting, ...]]
-    masks: dict[tuple[UUID, date], Masks]
 
 
 class Intake:
@@ -99,17 +90,11 @@ class Intake:
     async def _store(self, group: Sequence[Incoming]) -> Sequence[Outcome]:
         self._trust()
         connection = await self._connected()
-        try:
-            known = await self._look_up(connection, group, begin=True)
-            questions = [self._ask(item, known) for item in group]
-            await self._load_shapes(connection, questions)
-            refused, candidates = self._judge(
-                group, questions, known, await _stored_before(connection, group)
-            )
-            new = await storing.keep_and_commit(connection, list(candidates.values()))
-        except Exception:
-            await self._roll_back(connection)
-            raise
+        known = await self._look_up(connection, group)
+        questions = [self._ask(item, known) for item in group]
+        await self._load_shapes(connection, questions)
+        refused, candidates = self._judge(group, questions, known, await _stored_before(connection, group))
+        new = await storing.keep(connection, list(candidates.values()))
         # What is read and recorded from here on follows a commit: rows never change once they are stored, and whoever
         # gets no answer because this fails sends again.
         replayed = await self._replayed(connection, group, refused, new)
@@ -123,12 +108,6 @@ class Intake:
         settled = _only_first_created(result)
         _count(settled)
         return settled
-
-    async def _roll_back(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        try:
-            await connection.rollback()
-        except psycopg.Error:
-            self._abandon()
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
@@ -148,7 +127,7 @@ class Intake:
                 connect_timeout=deadlines.CONNECT_WITHIN_S,
                 application_name="zaicun intake",
                 options=f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
-                f" -c idle_in_transaction_session_timeout={milliseconds}",
+                f" -c idle_in_transaction_session_timeout={milliseconds} {storing.OPTIONS}",
             )
         except BaseException as error:
             bounded.let_go(error)
@@ -176,35 +155,11 @@ class Intake:
         while self._given_up:
             self._given_up.pop().pgconn.finish()
 
-    async def _look_up(
-        self, connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming], *, begin: bool = False
-    ) -> _Known:
-        people = sorted({item.person_id for item in group})
-        days = [item.timing.event_at.date() for item in group]
-        margin = timedelta(days=2)  # More than any time zone and day cut-off can move an event.
-        months = sorted(
-            {storing.month_of(day + off) for day in days for off in (-margin, timedelta(0), margin)}
-        )
-        first, last = months[0], _month_after(months[-1])
-        several = packing.uuids(people)
-        async with connection.pipeline():
-            if begin:
-                await connection.execute("BEGIN", prepare=False)
-            states = await connection.execute(storing.STATES)
-            sessions = await connection.execute(
-                storing.SESSIONS, (packing.uuids([item.session_id for item in group]),)
-            )
-            postings = await connection.execute(storing.POSTINGS_OF_GROUP, (several, last, first))
-            masks = await connection.execute(storing.MONTHS, (several, packing.dates(months)))
-            state_rows, session_rows = await states.fetchall(), await sessions.fetchall()
-            posting_rows, mask_rows = await postings.fetchall(), await masks.fetchall()
-        await self._refresh(connection, dict(state_rows))
-        posted = storing.postings_by_person(posting_rows)
-        return _Known(
-            sessions={group[n - 1].session_id: version for n, version in session_rows},
-            postings={people[n - 1]: held for n, held in posted.items()},
-            masks={(people[row[0] - 1], row[1]): row[2:] for row in mask_rows},
-        )
+    async def _look_up(self, connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming]) -> Looked:
+        pairs = [(item.person_id, item.session_id) for item in group]
+        known = await storing.look_up(connection, pairs, [item.timing.event_at.date() for item in group])
+        await self._refresh(connection, known.states)
+        return known
 
     async def _refresh(self, connection: psycopg.AsyncConnection[Any], states: dict[str, int]) -> None:
         """Reload what changed since the last group; the counters moved in the transaction of the change."""
@@ -223,7 +178,7 @@ class Intake:
             self._views.book = book.build(policies, calendars)
         self._states = states
 
-    def _ask(self, item: Incoming, known: _Known) -> judging.Question:
+    def _ask(self, item: Incoming, known: Looked) -> judging.Question:
         fix = judging.fix_of(item.given.position)
         return judging.ask(item.timing.event_at, fix, known.postings.get(item.person_id, ()), self._views)
 
@@ -240,7 +195,7 @@ class Intake:
         self,
         group: Sequence[Incoming],
         questions: Sequence[judging.Question],
-        known: _Known,
+        known: Looked,
         stored_before: Container[tuple[UUID, UUID]],
     ) -> tuple[list[Problem | None], dict[tuple[UUID, UUID], Kept]]:
         """Judge every check-in whose session stands; of two with one key in a group the first is the candidate.
@@ -386,10 +341,6 @@ async def _record_refused(
         async with connection.transaction():
             for attempt in attempts:
                 await connection.execute(storing.REFUSED, attempt)
-
-
-def _month_after(month: date) -> date:
-    return (month + timedelta(days=32)).replace(day=1)
 
 
 def new_salt() -> bytes:

@@ -19,7 +19,7 @@ from server.checkins import rules
 from server.checkins.record import Record, StoredPosition
 from server.checkins.rules import ExactPosition, Standing, Timing
 from server.checkins.schemas import CheckInIn, PositionIn
-from server.checkins.storing import MASKS, ActivePosting, Kept
+from server.checkins.storing import MASKS, ActivePosting, Kept, Masks
 from server.month.book import Book, Governing
 from server.month.masks import Month, day_mask, range_mask
 from server.month.policy import Basis, Policy, legal_day
@@ -36,7 +36,6 @@ REACH_M = 1_500.0
 """Exclusion zones farther away have no say: p_zone falls under 0.05 within 1.65 sigma, and sigma is at most 740 m."""
 FALLBACK = Policy(basis=Basis.CALENDAR, duty_counts_in_village=False)
 """Where no policy is published yet, check-ins are still judged, by the default thresholds; no month is told."""
-Masks = tuple[int, int, int, int, int]
 NOTHING: Masks = (0, 0, 0, 0, 0)
 
 

@@ -5,9 +5,9 @@ statements take whole columns as arrays, so that a group of any size is the same
 are asked for by their place in an array and answered by it: a small number is read ten times faster than a UUID.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +30,8 @@ _POSITION = {  # In the order of StoredPosition.
     "altitude_cm": "integer", "speed_cmps": "integer", "decimals": "smallint",
 }  # fmt: skip
 MASKS = ("sure", "unsure", "unfenced", "outside", "claimed")
+Masks = tuple[int, int, int, int, int]
+MARGIN = timedelta(days=2)
 
 
 _KINDS = (
@@ -91,20 +93,30 @@ def _keep_statement() -> bytes:
 
 KEEP = _keep_statement()
 
-SESSIONS = """SELECT k.n, a.version FROM unnest(%s::uuid[]) WITH ORDINALITY AS k(id, n)
-JOIN sessions s ON s.id = k.id JOIN accounts a ON a.id = s.account_id
-WHERE s.revoked_at IS NULL AND a.disabled_at IS NULL"""
-STATES = "SELECT name, version FROM state_versions"
-MONTHS = """SELECT k.n, m.month, m.sure, m.unsure, m.unfenced, m.outside, m.claimed
-FROM unnest(%s::uuid[]) WITH ORDINALITY AS k(id, n) JOIN person_months m ON m.person_id = k.id WHERE m.month = ANY(%s::date[])"""
 POSTINGS = """SELECT p.person_id, p.id, p.village_code, p.from_day, p.until_day, e.zone_id, e.from_day, e.until_day
 FROM postings p LEFT JOIN posting_places e ON e.posting_id = p.id
 WHERE p.person_id = ANY(%s) AND p.from_day < %s AND (p.until_day IS NULL OR p.until_day >= %s)
 ORDER BY p.person_id, p.from_day, p.id"""
-POSTINGS_OF_GROUP = """SELECT k.n, p.id, p.village_code, p.from_day, p.until_day, e.zone_id, e.from_day, e.until_day
-FROM unnest(%s::uuid[]) WITH ORDINALITY AS k(id, n) JOIN postings p ON p.person_id = k.id
-LEFT JOIN posting_places e ON e.posting_id = p.id
-WHERE p.from_day < %s AND (p.until_day IS NULL OR p.until_day >= %s) ORDER BY k.n, p.from_day, p.id"""
+LOOK_UP = """WITH k AS MATERIALIZED (SELECT id, n FROM unnest(%s::uuid[]) WITH ORDINALITY AS k(id, n))
+SELECT 'state' AS what, 0 AS n, name AS word, NULL::uuid AS id, NULL::uuid AS zone_id, NULL::date AS a, NULL::date AS b,
+    NULL::date AS c, NULL::date AS d, version AS m, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint FROM state_versions
+UNION ALL SELECT 'session', s.n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, a.version, NULL, NULL, NULL, NULL
+    FROM unnest(%s::uuid[]) WITH ORDINALITY AS s(id, n) JOIN sessions ON sessions.id = s.id
+    JOIN accounts AS a ON a.id = sessions.account_id WHERE sessions.revoked_at IS NULL AND a.disabled_at IS NULL
+UNION ALL SELECT 'posting', k.n, p.village_code, p.id, e.zone_id, p.from_day, p.until_day, e.from_day, e.until_day,
+    NULL, NULL, NULL, NULL, NULL FROM k JOIN postings AS p ON p.person_id = k.id
+    LEFT JOIN posting_places AS e ON e.posting_id = p.id
+    WHERE p.from_day < %s AND (p.until_day IS NULL OR p.until_day >= %s)
+UNION ALL SELECT 'month', k.n, NULL, NULL, NULL, m.month, NULL, NULL, NULL,
+    m.sure, m.unsure, m.unfenced, m.outside, m.claimed
+    FROM k JOIN person_months AS m ON m.person_id = k.id WHERE m.month + 0 >= %s AND m.month + 0 < %s
+ORDER BY n, a, id"""
+"""All that judging a group needs, in one statement: a statement costs the worker more than what it asks (DECISIONS 33).
+
+"+ 0" keeps the index of the months out of it: early in a month, while its statistics are those of the last, PostgreSQL
+would read everybody's month to find those of a few."""
+OPTIONS = "-c plan_cache_mode=force_generic_plan"
+"""Of the sessions that run these statements: planning them again for each group costs as much as running them."""
 SUCCESSORS = "SELECT from_code, to_code, from_day FROM region_successors"
 STORED = """SELECT c.*, p.salt, p.lon_e7, p.lat_e7, p.altitude_cm, p.speed_cmps
 FROM unnest(%s::uuid[], %s::uuid[]) AS k(person_id, id) JOIN checkins c USING (person_id, id)
@@ -137,7 +149,7 @@ class Kept:
 
     record: Record
     position: StoredPosition | None
-    masks: tuple[int, int, int, int, int]
+    masks: Masks
 
     @property
     def key(self) -> tuple[UUID, UUID]:
@@ -157,33 +169,27 @@ class Found:
     speed_cmps: int | None
 
 
-async def keep(connection: psycopg.AsyncConnection[Any], group: Sequence[Kept]) -> set[tuple[UUID, UUID]]:
-    """Insert what is new of a group inside the caller's transaction; return the keys that were new.
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one group needs to know."""
 
-    Sorted by key, so that two workers that store the same people lock in the same order.
+    states: dict[str, int]
+    sessions: Mapping[UUID, int]
+    """Sessions that stand, with their account's authorization version."""
+    postings: Mapping[UUID, tuple[ActivePosting, ...]]
+    masks: dict[tuple[UUID, date], Masks]
+
+
+async def keep(connection: psycopg.AsyncConnection[Any], group: Sequence[Kept]) -> set[tuple[UUID, UUID]]:
+    """Insert what is new of a group; return the keys that were new.
+
+    One statement, so outside of a transaction it is one: it has happened once its end was confirmed. Sorted by key, so
+    that two workers that store the same people lock in the same order.
     """
     if not group:
         return set()
     cursor = await connection.execute(KEEP, parameters(group), prepare=True)
     return {(row[0], row[1]) for row in await cursor.fetchall()}
-
-
-async def keep_and_commit(
-    connection: psycopg.AsyncConnection[Any], group: Sequence[Kept]
-) -> set[tuple[UUID, UUID]]:
-    """Do the same and end the transaction, in one round trip; return the keys once the commit has been confirmed.
-
-    A statement that fails takes the commit behind it in the pipeline with it. Raises psycopg.Error; the transaction
-    may be left open then.
-    """
-    async with connection.pipeline():
-        kept = await connection.execute(KEEP, parameters(group), prepare=True) if group else None
-        ended = await connection.execute("COMMIT", prepare=False)
-        rows = await kept.fetchall() if kept is not None else []
-    # COMMIT of a transaction that had failed is no error to PostgreSQL: it answers ROLLBACK (security.md M1).
-    if ended.statusmessage != "COMMIT":
-        raise psycopg.OperationalError(f"the transaction ended with {ended.statusmessage}")
-    return {(row[0], row[1]) for row in rows}
 
 
 def parameters(group: Sequence[Kept]) -> list[packing.Packed]:
@@ -204,6 +210,42 @@ _NOWHERE = (None,) * len(_POSITION)
 _VERSIONS = COLUMNS.index("versions")
 
 
+def asked(items: Sequence[tuple[UUID, UUID]], days: Iterable[date]) -> tuple[list[UUID], list[Any]]:
+    """Return the people of these (person, session) pairs and the parameters of LOOK_UP for them.
+
+    `days` are those of the events in UTC; the months around them are asked for as well, by more than what any time
+    zone and day cut-off can move an event.
+    """
+    people = sorted({person for person, _ in items})
+    around = list(days)
+    first, after = (
+        month_of(min(around) - MARGIN),
+        month_of(month_of(max(around) + MARGIN) + timedelta(days=32)),
+    )
+    sessions = packing.uuids([session for _, session in items])
+    return people, [packing.uuids(people), sessions, after, first, first, after]
+
+
+async def look_up(
+    connection: psycopg.AsyncConnection[Any], items: Sequence[tuple[UUID, UUID]], days: Iterable[date]
+) -> Looked:
+    """Read what judging a group needs; parameters as for `asked`."""
+    people, given = asked(items, days)
+    cursor = await connection.cursor(binary=True).execute(LOOK_UP, given, prepare=True)
+    by: dict[str, list[Sequence[Any]]] = {"state": [], "session": [], "posting": [], "month": []}
+    for row in await cursor.fetchall():
+        by[row[0]].append(row)
+    posted = postings_by_person(
+        (row[1], row[3], row[2], row[5], row[6], row[4], *row[7:9]) for row in by["posting"]
+    )
+    return Looked(
+        states={row[2]: row[9] for row in by["state"]},
+        sessions={items[row[1] - 1][1]: row[9] for row in by["session"]},
+        postings={people[n - 1]: held for n, held in posted.items()},
+        masks={(people[row[1] - 1], row[5]): tuple(row[9:]) for row in by["month"]},
+    )
+
+
 async def stored(
     connection: psycopg.AsyncConnection[Any], keys: Sequence[tuple[UUID, UUID]]
 ) -> dict[tuple[UUID, UUID], Found]:
@@ -218,7 +260,7 @@ async def stored(
 def postings_by_person(rows: Iterable[Sequence[Any]]) -> dict[Any, tuple[ActivePosting, ...]]:
     """Gather the rows of POSTINGS, one posting each with its extra places, in their order.
 
-    By whatever the rows name the person by: the id, or for POSTINGS_OF_GROUP its place in the array, from 1.
+    By whatever the rows name the person by: the id, or for LOOK_UP its place in the array, from 1.
     """
     gathered: dict[Any, dict[UUID, ActivePosting]] = {}
     for person, posting, village, first, last, zone, zone_first, zone_last in rows:

@@ -1,4 +1,4 @@
-"""A proxy between the product and PostgreSQL that cuts the connection at COMMIT: just before it is passed on, or just
+"""A proxy between the product and PostgreSQL that cuts the connection at a commit: just before it is passed on, or just
 after it has happened. These two moments find what killing processes at random does not (security.md section 3).
 """
 
@@ -11,7 +11,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 COMMIT = b"COMMIT\0"
-READY = b"Z"
+WRITES = b"INSERT INTO"
+READY, IDLE = b"Z", b"I"
+
+
+@dataclass
+class _Line:
+    """One connection as the proxy sees it: in a transaction or not, and which prepared statements write."""
+
+    status: bytes = IDLE
+    cut_after: bool = False
+    bound: bool = False
+    writing: set[bytes] = field(default_factory=set)
+
+    def commits(self, kind: bytes, body: bytes) -> bool:
+        """Tell whether this message makes PostgreSQL commit: COMMIT, or the Sync after a lone statement that writes."""
+        if kind == b"P":
+            name, text = body.split(b"\0", 2)[:2]
+            self.writing = self.writing | {name} if WRITES in text else self.writing - {name}
+        elif kind == b"B":
+            self.bound = body.split(b"\0", 2)[1] in self.writing
+        elif kind == b"S":
+            alone, self.bound = self.bound and self.status == IDLE, False
+            return alone
+        return kind in {b"Q", b"P"} and body.endswith((COMMIT, b"\0" + COMMIT + b"\0\0"))
 
 
 @dataclass
@@ -35,9 +58,9 @@ class CuttingProxy:
     async def serve(self, client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
         """Carry one connection."""
         server, question = await asyncio.open_unix_connection(str(self.upstream))
-        cut_after = asyncio.Event()
-        down = asyncio.create_task(self._down(server, answer, cut_after))
-        up = asyncio.create_task(self._up(client, question, cut_after))
+        line = _Line()
+        down = asyncio.create_task(self._down(server, answer, line))
+        up = asyncio.create_task(self._up(client, question, line))
         await asyncio.wait({down, up}, return_when=asyncio.FIRST_COMPLETED)
         for task in (down, up):
             task.cancel()
@@ -45,35 +68,31 @@ class CuttingProxy:
         for writer in (answer, question):
             writer.transport.abort()
 
-    async def _up(
-        self, client: asyncio.StreamReader, question: asyncio.StreamWriter, cut_after: asyncio.Event
-    ) -> None:
+    async def _up(self, client: asyncio.StreamReader, question: asyncio.StreamWriter, line: _Line) -> None:
         size = await client.readexactly(4)
         question.write(size + await client.readexactly(int.from_bytes(size, "big") - 4))
         while True:
             head = await client.readexactly(5)
             body = await client.readexactly(int.from_bytes(head[1:], "big") - 4)
-            if head[:1] in {b"Q", b"P"} and body.endswith((COMMIT, b"\0" + COMMIT + b"\0\0")):
+            if line.commits(head[:1], body):
                 drawn = self._random.random()
                 if drawn < self.before:
                     self.cuts["before"] += 1
                     return
                 if drawn < self.before + self.after:
                     self.cuts["after"] += 1
-                    cut_after.set()
+                    line.cut_after = True
             question.write(head + body)
             await question.drain()
 
-    async def _down(
-        self, server: asyncio.StreamReader, answer: asyncio.StreamWriter, cut_after: asyncio.Event
-    ) -> None:
+    async def _down(self, server: asyncio.StreamReader, answer: asyncio.StreamWriter, line: _Line) -> None:
         while True:
             head = await server.readexactly(5)
             body = await server.readexactly(int.from_bytes(head[1:], "big") - 4)
-            if cut_after.is_set():
-                if (
-                    head[:1] == READY and body == b"I"
-                ):  # Idle: the commit has happened, and nobody will hear of it.
+            if head[:1] == READY:
+                line.status = body
+            if line.cut_after:
+                if head[:1] == READY and body == IDLE:  # The commit has happened, and nobody will hear of it.
                     return
                 continue
             answer.write(head + body)
