@@ -27,6 +27,7 @@ from server.auth import routes as auth
 from server.auth.doorkeeper import Doorkeeper
 from server.auth.passwords import Hasher
 from server.checkins import routes as checkins
+from server.checkins.batches import Batches
 from server.checkins.intake import Intake
 from server.checkins.plain import PlainPut
 from server.compliance import routes as compliance
@@ -40,7 +41,7 @@ from server.quotas import Quotas
 from server.roster import routes as roster
 from server.settings import Settings
 
-API_VERSION = "2026-11-22"
+API_VERSION = "2026-11-23"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -61,6 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         sharing.arrange(given.pool_size + given.argon2_parallel)
         app.state.intake = Intake(given, trust=app.state.pulse.require_durable)
         app.state.intake.start()
+        app.state.batches = Batches(app.state.intake)
         gc.freeze()  # What was imported stays; the collector need not walk through it again and again.
         try:
             with draining.told(app.state.admission.stop, app.state.database.stopping.set):
@@ -93,7 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(sandbox.Marked)  # First, because a layer that is added later lies around it.
     http.install(app, prove=who_of)
     # First, because routes are matched in their order and this one is asked a thousand times as often as any other.
-    app.state.body_limits["/v1/check-ins/"] = checkins.BODY_LIMIT
+    app.state.body_limits.update(checkins.BODY_LIMITS)
     app.router.routes.insert(0, PlainPut(app.router))
     app.include_router(checkins.router)
     app.include_router(timekeeping.router)

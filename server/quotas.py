@@ -21,7 +21,7 @@ from server.settings import Settings
 
 WINDOW_S = 60
 READ, WRITE, HEAVY = "read", "write", "heavy"
-WITHOUT = frozenset({"checkins-put"})
+WITHOUT = frozenset({"checkins-put", "checkins-batch"})
 """Operations without a quota."""
 HEAVY_OPERATIONS = frozenset(
     {

@@ -32,6 +32,9 @@ import httpx
 
 Json = dict[str, Any]
 FINAL: Final = frozenset({200, 201, 400, 403, 404, 409, 413, 415, 422})
+LATER: Final = 503
+PORTION: Final = 20
+"""Check-ins in one request: some 10 kB, which a weak signal still carries. The server takes 200."""
 BEIJING: Final = timezone(timedelta(hours=8))
 
 
@@ -199,41 +202,60 @@ class Phone:
         return sum(entry["answer"] is None for entry in self.queue)
 
     def flush(self, *, attempts: int = 8) -> list[Answer]:
-        """Send what waits, oldest first; return the final answers. What gets none stays in the queue.
+        """Send what waits, oldest first, several in a request; return the final answers. What gets none stays queued.
 
         Raises Refused when the person must log in again; nothing of the queue is lost by it.
         """
-        answers = []
-        for entry in self.queue:
-            if entry["answer"] is None:
-                answer = self._send(entry, attempts)
-                if answer is None:
-                    break  # No way through just now; the rest waits too.
-                if answer.status not in FINAL:
-                    continue  # The server stumbles over this one: it stays, and the others are not held up by it.
-                entry["answer"] = {"status": answer.status, "body": answer.body}
-                answers.append(answer)
-                self._save()
+        answers: list[Answer] = []
+        left: set[str] = (
+            set()
+        )  # The server stumbles over these: they stay, and the others are not held up by them.
+        size = PORTION
+        while waiting := [e for e in self.queue if e["answer"] is None and e["id"] not in left][:size]:
+            told = self._send(waiting, attempts)
+            if told is None:
+                break  # No way through just now; the rest waits too.
+            if len(told) != len(waiting):
+                size = 1  # The queue was refused as a whole: each by itself then.
+                continue
+            for entry, answer in zip(waiting, told, strict=True):
+                if answer.status in FINAL:
+                    entry["answer"] = {"status": answer.status, "body": answer.body}
+                    answers.append(answer)
+                elif answer.status != LATER:
+                    left.add(entry["id"])
+            self._save()
         return answers
 
-    def _send(self, entry: Json, attempts: int) -> Answer | None:
+    def _send(self, entries: list[Json], attempts: int) -> list[Answer] | None:
+        """Send these until they are answered; None when no way through was found. Nothing settled is no answer yet."""
         for attempt in range(attempts):
-            body = {**entry["content"], "sent_at": self.clock().astimezone(BEIJING).isoformat()}
+            retry_after = None
             try:
-                response = self.call("PUT", f"/v1/check-ins/{entry['id']}", body)
+                response = self._sent(entries)
                 if response.status_code in FINAL | {500}:
-                    replayed = response.headers.get("Idempotent-Replay") == "true"
-                    return Answer(response.status_code, _read(response, "verdict"), replayed)
+                    answers = _answers(response, len(entries))
+                    if any(answer.status != LATER for answer in answers):
+                        return answers
+                    if not answers:
+                        return []
+                retry_after = response.headers.get("Retry-After")
             except httpx.TransportError:
-                self.pause(_backoff(attempt))
-                continue
+                pass
             except Refused as refused:  # The token could not be renewed.
                 if not refused.passing:
                     raise
-                self.pause(_backoff(attempt))
-                continue
-            self.pause(_backoff(attempt, response.headers.get("Retry-After")))
+            self.pause(_backoff(attempt, retry_after))
         return None
+
+    def _sent(self, entries: list[Json]) -> httpx.Response:
+        """Send one check-in as it is, or several as a queue, with the phone's time of this sending."""
+        sent_at = self.clock().astimezone(BEIJING).isoformat()
+        if len(entries) == 1:
+            body = {**entries[0]["content"], "sent_at": sent_at}
+            return self.call("PUT", f"/v1/check-ins/{entries[0]['id']}", body)
+        items = [{"id": entry["id"], **entry["content"]} for entry in entries]
+        return self.call("POST", "/v1/check-ins/batch", {"sent_at": sent_at, "items": items})
 
     # --- everything else
 
@@ -284,6 +306,18 @@ class Phone:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(self.store / "phone.json")
+
+
+def _answers(response: httpx.Response, size: int) -> list[Answer]:
+    """Return the answer to each of the check-ins that were sent; none when a queue was refused as a whole."""
+    if size == 1:
+        replayed = response.headers.get("Idempotent-Replay") == "true"
+        return [Answer(response.status_code, _read(response, "verdict"), replayed)]
+    found = _read(response, "items")
+    return [
+        Answer(item["status"], item["check_in"] or item["problem"], item["status"] == httpx.codes.OK)
+        for item in found.get("items", [])
+    ]
 
 
 def _read(response: httpx.Response, member: str | None = None) -> Json:

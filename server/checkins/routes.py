@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -12,19 +13,29 @@ from starlette.exceptions import HTTPException
 
 from server import clock, http, metrics, pages, problems
 from server.access import Who
+from server.checkins import batches, queries, rules, service
 from server.checkins import intake as intakes
-from server.checkins import queries, rules, service
 from server.checkins.judging import E7, Incoming
 from server.checkins.queries import Seen
 from server.checkins.record import answer, answer_bytes, from_row, sentence
-from server.checkins.schemas import AttemptOut, CheckInIn, CheckInOut, JudgedAgain, OwnCheckInOut, WithdrawIn
+from server.checkins.schemas import (
+    AttemptOut,
+    BatchIn,
+    BatchOut,
+    CheckInIn,
+    CheckInOut,
+    JudgedAgain,
+    OwnCheckInOut,
+    WithdrawIn,
+)
 from server.documented import refusals, sent
 from server.envelope import ClientGone
 from server.gate import Cadre, Db, who_of
 from server.pages import Cursor, Limit, Page
 from server.problems import Kind, Problem
 
-BODY_LIMIT = 16_384
+BODY_LIMITS = {"/v1/check-ins/batch": 512 << 10, "/v1/check-ins/": 16_384}
+"""Bytes; two hundred check-ins with notes of moderate length. The first prefix that fits holds."""
 
 
 class RecordedRoute(APIRoute):
@@ -62,7 +73,7 @@ async def _keep_attempt(request: Request, error: RequestValidationError | HTTPEx
     given = str(request.path_params.get("checkin_id", ""))
     # It needs a thread and a connection, unlike a check-in that is taken: a faulty app on every phone must not take all.
     request.app.state.admission.enter(request.scope["state"])
-    await run_in_threadpool(service.record_attempt, request.app.state.database, who, given, kind, body)
+    await run_in_threadpool(service.record_attempts, request.app.state.database, who, [(given, kind, body)])
 
 
 def _refused_as(request: Request, error: RequestValidationError | HTTPException | Problem) -> Kind | None:
@@ -108,6 +119,46 @@ async def put(checkin_id: UUID, given: CheckInIn, request: Request, who: Cadre) 
     if stored.created:
         return Response(content, 201, {"Location": str(request.url.path)}, "application/json")
     return Response(content, 200, _REPLAY, "application/json")
+
+
+@recorded.post(
+    "/batch",
+    operation_id="checkins-batch",
+    response_model=BatchOut,
+    responses=refusals(
+        problems.FORBIDDEN,
+        problems.BODY_TOO_LARGE,
+        problems.INVALID_REQUEST,
+        problems.MALFORMED_BODY,
+        problems.BUSY,
+        problems.DATABASE_UNAVAILABLE,
+    ),
+)
+async def batch(given: BatchIn, request: Request, who: Cadre) -> Response:
+    """Send a queue (补传离线队列): up to 200 check-ins, each with its own result, in whatever order they come.
+
+    An item is what a PUT takes, with its id and without `sent_at`; its result is what the PUT would have answered. The
+    answer is 200 although items were refused, or have to come again (503 in their place).
+    """
+    _person(who)
+    sent_at = given.sent_at.isoformat()
+    items = batches.read(
+        given.items,
+        sent_at,
+        who,
+        incoming=incoming_of,
+        explain=lambda error: http.invalid(request, error),
+    )
+    unfit = [item for item in items if isinstance(item, batches.Unfit)]
+    if unfit:
+        request.app.state.admission.enter(request.scope["state"])
+        refused = [(item.id, item.problem.kind, item.body[: intakes.BODY_KEPT]) for item in unfit]
+        await run_in_threadpool(service.record_attempts, request.app.state.database, who, refused)
+    found = await request.app.state.batches.put(items)
+    language = http.language(request)
+    content = orjson.dumps({"items": [result.shown(language) for result in found]})
+    headers = {"Content-Language": language, "Vary": "Accept-Language"}
+    return Response(content, 200, headers, "application/json")
 
 
 def incoming_of(checkin_id: UUID, given: CheckInIn, body: bytes, who: Who) -> Incoming:

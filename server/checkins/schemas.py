@@ -3,7 +3,7 @@
 import base64
 import binascii
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -12,17 +12,20 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     Strict,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from geo.datum import Datum
 from geo.fix import POSITION_FAULTS, position_fault
 from geo.verdict import Band, VerdictKind
 from server.checkins.rules import Kind, NoPosition, Standing
-from server.given import DAY, In, Word, instant
+from server.given import DAY, Id, In, Word, instant
 
 
 def _no_nul(text: str) -> str:
@@ -101,15 +104,18 @@ class PositionIn(_Open):
         return self
 
 
-class CheckInIn(_Open):
-    """One check-in (签到). `captured_at` and `sent_at` are read from the same clock of the phone, right or wrong."""
+SentAt = Annotated[
+    PhoneInstant,
+    Field(description="本次发送时手机的时间 / the phone's clock at this sending (RFC 3339)"),
+]
+
+
+class TapIn(_Open):
+    """What a phone keeps of a tap (签到) until it is sent: it never changes from one sending to the next."""
 
     kind: Word[Kind] = Field(Kind.DAY, description="day 当日在村；arrive 到村；leave 离村")
     captured_at: PhoneInstant = Field(
         description="打卡时手机的时间 / the phone's clock at the tap (RFC 3339)"
-    )
-    sent_at: PhoneInstant = Field(
-        description="本次发送时手机的时间 / the phone's clock at this sending (RFC 3339)"
     )
     utc_offset_min: int = Field(
         ge=-960, le=960, description="手机时区与 UTC 之差（分钟） / minutes east of UTC", examples=[480]
@@ -124,7 +130,7 @@ class CheckInIn(_Open):
     )
 
     @model_validator(mode="after")
-    def _reason_without_position(self) -> "CheckInIn":
+    def _reason_without_position(self) -> "TapIn":
         if self.position is None and self.no_position is None:
             raise PydanticCustomError(
                 "no_position_required",
@@ -138,6 +144,43 @@ class CheckInIn(_Open):
         return (
             None if self.salt is None else base64.urlsafe_b64decode(self.salt + "=" * (-len(self.salt) % 4))
         )
+
+
+class CheckInIn(TapIn):
+    """One check-in (签到). `captured_at` and `sent_at` are read from the same clock of the phone, right or wrong."""
+
+    sent_at: SentAt
+
+
+class QueuedIn(TapIn):
+    """One check-in of a queue (队列中的签到), under the id that it would have alone."""
+
+    id: Id = Field(
+        description="签到编号，由手机生成（UUIDv7）/ the check-in's id, made by the phone (UUIDv7)"
+    )
+
+
+MOST_QUEUED = 200
+
+
+class _Unread:
+    """A JSON object that the document describes by QueuedIn, and that is read later."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return what the document says."""
+        return handler(QueuedIn.__pydantic_core_schema__)
+
+
+class BatchIn(_Open):
+    """A phone's queue (离线队列). Each item is read by itself, so that one that does not fit holds up no other."""
+
+    sent_at: SentAt
+    items: Annotated[
+        list[Annotated[dict[str, Any], _Unread()]],
+        Field(min_length=1, max_length=MOST_QUEUED),
+    ]
 
 
 class MonthSoFar(BaseModel):
@@ -180,6 +223,26 @@ class CheckInOut(BaseModel):
     no_position: NoPosition | None
     note: str | None
     month: MonthSoFar | None
+
+
+class BatchItemOut(BaseModel):
+    """What became of one check-in of a queue: what a PUT of it would have answered."""
+
+    id: str = Field(description="所给的编号 / the id as given")
+    status: int = Field(
+        description="单独发送时会得到的状态码 / the status that a PUT of it would have got", examples=[201]
+    )
+    check_in: CheckInOut | None = Field(description="200、201 时 / with 200 and 201")
+    problem: Annotated[
+        dict[str, Any] | None,
+        WithJsonSchema({"anyOf": [{"$ref": "#/components/schemas/Problem"}, {"type": "null"}]}),
+    ] = Field(description="其他状态时 / with any other status")
+
+
+class BatchOut(BaseModel):
+    """The results, in the order of the items."""
+
+    items: list[BatchItemOut]
 
 
 class JudgedAgain(BaseModel):

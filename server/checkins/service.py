@@ -1,5 +1,6 @@
 """What is done to check-ins after they are stored. Nothing here changes or deletes one (M14, M24)."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import orm
@@ -43,18 +44,21 @@ def withdraw(session: orm.Session, who: Who, person_id: UUID, checkin_id: UUID, 
     return queries.access_own(session, person_id, checkin_id)
 
 
-def record_attempt(database: db.Database, who: Who, checkin_id: str, kind: Kind, body: bytes) -> None:
-    """Keep a refused attempt of a known person in a transaction of its own (ruling 13)."""
+def record_attempts(database: db.Database, who: Who, refused: Sequence[tuple[str, Kind, bytes]]) -> None:
+    """Keep refused attempts of a known person (id as given, kind, body) in a transaction of their own (ruling 13)."""
     if who.person_id is None:
         return
-    attempt = {
-        "at": clock.now(),
-        "person": who.person_id,
-        "account": who.account_id,
-        "checkin": checkin_id[:64].replace("\0", "\N{REPLACEMENT CHARACTER}"),  # PostgreSQL keeps no NUL.
-        "code": kind.code,
-        "status": kind.status,
-        "body": body,
-    }
     with database.write() as session:
-        session.connection().exec_driver_sql(storing.REFUSED, attempt)
+        for checkin_id, kind, body in refused:
+            attempt = {
+                "at": clock.now(),
+                "person": who.person_id,
+                "account": who.account_id,
+                "checkin": checkin_id[:64].replace(
+                    "\0", "\N{REPLACEMENT CHARACTER}"
+                ),  # PostgreSQL keeps no NUL.
+                "code": kind.code,
+                "status": kind.status,
+                "body": body,
+            }
+            session.connection().exec_driver_sql(storing.REFUSED, attempt)

@@ -170,7 +170,14 @@ def test_the_document_says_which_quota_an_operation_counts_for() -> None:
     said = {each["operationId"]: each.get("x-quota") for _, _, each in contract.operations()}
     assert {name for name, quota in said.items() if quota == HEAVY} == quotas.HEAVY_OPERATIONS
     without = {name for name, quota in said.items() if quota is None}
-    assert without == {"checkins-put", "auth-login", "auth-activate", "auth-refresh", "service-time"}
+    assert without == {
+        "checkins-put",
+        "checkins-batch",
+        "auth-login",
+        "auth-activate",
+        "auth-refresh",
+        "service-time",
+    }
     for method, _, each in contract.operations():
         assert ("429" in each["responses"]) or each["operationId"] in {
             "checkins-put",

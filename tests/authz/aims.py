@@ -271,8 +271,7 @@ def publish_policy(_: Aim) -> Sent:
 
 
 # --- check-ins and months
-@_aim
-def check_in(aim: Aim) -> Sent:
+def _told() -> dict[str, Any]:
     place = {
         "lon": 106.5,
         "lat": 29.5,
@@ -282,8 +281,18 @@ def check_in(aim: Aim) -> Sent:
         "provider": "gps",
         "mocked": False,
     }
-    told = {"kind": "day", "captured_at": NOW.isoformat(), "sent_at": NOW.isoformat(), "utc_offset_min": 480}
-    return Sent({"checkin_id": aim.other_checkin}, body={**told, "position": place})
+    return {"kind": "day", "captured_at": NOW.isoformat(), "utc_offset_min": 480, "position": place}
+
+
+@_aim
+def check_in(aim: Aim) -> Sent:
+    return Sent({"checkin_id": aim.other_checkin}, body={**_told(), "sent_at": NOW.isoformat()})
+
+
+@_aim
+def queue(aim: Aim) -> Sent:
+    item = {"id": str(aim.other_checkin), **_told()}
+    return Sent(body={"sent_at": NOW.isoformat(), "items": [item]})
 
 
 @_aim

@@ -31,6 +31,7 @@ from server.auth.rules import PasswordFault
 from server.checkins import record, storing
 from server.checkins import routes as checkin_routes
 from server.checkins import rules as checkin_rules
+from server.checkins import schemas as checkin_schemas
 from server.checkins.intake import BODY_KEPT
 from server.checkins.judging import FALLBACK
 from server.checkins.rules import DOUBLE_TAP
@@ -116,7 +117,7 @@ def test_the_python_of_the_guide_runs(
             row.id: bytes(row.commitment or b"") for row in session.execute(query, {"p": cadre.person_id})
         }
     assert stored[known["made"]] == known["kept"]  # The guide's arithmetic is the server's.
-    assert len(stored) == 3
+    assert len(stored) == 4
 
 
 def test_the_commands_of_the_guide_run(
@@ -276,7 +277,9 @@ def _section(number: str) -> str:
 
 
 LIMITS = {
-    "body of a check-in": f"{checkin_routes.BODY_LIMIT} bytes",
+    "body of a check-in": f"{checkin_routes.BODY_LIMITS['/v1/check-ins/']} bytes",
+    "body of a queue": f"{checkin_routes.BODY_LIMITS['/v1/check-ins/batch']} bytes",
+    "check-ins in a queue": f"{checkin_schemas.MOST_QUEUED}",
     "body of activating, logging in, refreshing, a new password": f"{auth_routes.BODY_LIMIT} bytes",
     "any other JSON body": f"{envelope.LARGEST_BODY} bytes",
     "body without a good token": f"{envelope.FREE_BODY} bytes",

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import zaicun_phone
 from conftest import ROOT, Service, SetClock
 from docs.cutting_transport import CuttingTransport
 from docs.phones import FIX, phone_of, stored
@@ -37,8 +38,9 @@ def pauses() -> list[float]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_network_that_loses_a_third_loses_and_doubles_nothing(
-    service: Service, cadre: Cadre, pauses: list[float], seed: int
+    service: Service, cadre: Cadre, pauses: list[float], seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(zaicun_phone, "PORTION", 2)  # Many requests to be lost.
     network = CuttingTransport(before=0.2, after=0.2, seed=seed)
     with phone_of(service, cadre, pauses, transport=network) as phone:
         made = [str(phone.tap(FIX)) for _ in range(20)]
@@ -103,7 +105,9 @@ while True:
 SENDING = """
 import sys
 from pathlib import Path
+import zaicun_phone
 from zaicun_phone import Phone
+zaicun_phone.PORTION = 2
 phone = Phone(sys.argv[2], store=Path(sys.argv[1]))
 print("begun", flush=True)
 phone.flush()

@@ -321,7 +321,8 @@ def test_everything_the_client_calls_exists() -> None:
         ("POST", "/v1/auth/activate"),
         ("POST", "/v1/auth/login"),
         ("POST", "/v1/auth/refresh"),
-        ("PUT", "/v1/check-ins/{entry['id']}"),
+        ("PUT", "/v1/check-ins/{entries[0]['id']}"),
+        ("POST", "/v1/check-ins/batch"),
         ("GET", "/v1/me/months/{month}"),
     ):
         assert path in text

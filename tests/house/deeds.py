@@ -32,6 +32,7 @@ Call = Callable[[], httpx.Response]
 DISTRICT, TOWN = "500116", "500116101"
 NO_AUDIT = {
     "checkins-put": "the check-in is itself a record that nobody can change: who, when, from which client",
+    "checkins-batch": "so is each check-in of a queue",
     "auth-refresh": "renewing a session is no deed; the session's row says when it was last used",
     "places-dry-run": "it shows what publishing would do and changes nothing",
 }
@@ -156,6 +157,11 @@ class Deeds:
     def checkins_put(self) -> Call:
         path, body = f"/v1/check-ins/{new()}", check_in(clock.now())
         return lambda: self.phone.put(path, json=body)
+
+    def checkins_batch(self) -> Call:
+        item = {"id": new(), **check_in(clock.now())}
+        queue = {"sent_at": item.pop("sent_at"), "items": [item]}
+        return lambda: self.phone.post("/v1/check-ins/batch", json=queue)
 
     def checkins_withdraw(self) -> Call:
         path = f"/v1/check-ins/{new()}"
