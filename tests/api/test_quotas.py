@@ -181,6 +181,7 @@ def test_the_document_says_which_quota_an_operation_counts_for() -> None:
     for method, _, each in contract.operations():
         assert ("429" in each["responses"]) or each["operationId"] in {
             "checkins-put",
+            "checkins-batch",
             "auth-refresh",
             "service-time",
         }

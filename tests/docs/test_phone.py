@@ -43,7 +43,7 @@ def test_a_network_that_loses_a_third_loses_and_doubles_nothing(
     monkeypatch.setattr(zaicun_phone, "PORTION", 2)  # Many requests to be lost.
     network = CuttingTransport(before=0.2, after=0.2, seed=seed)
     with phone_of(service, cadre, pauses, transport=network) as phone:
-        made = [str(phone.tap(FIX)) for _ in range(20)]
+        made = [str(phone.tap(FIX)) for _ in range(60)]
         answers: list[Answer] = []
         while phone.waiting():
             answers += phone.flush()
