@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar, cast
+from typing import Self, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from server.month.policy import (
@@ -81,7 +81,7 @@ class PolicyRefused(ValueError):
 
 def parse(document: Mapping[str, object]) -> Policy:
     """Read a policy. Raises PolicyRefused with every fault found; nothing is read by halves."""
-    reader = _Reader(document)
+    reader = _PolicyReader(document)
     for field in sorted(set(map(str, document)) - _FIELDS):
         reader.fault(field, "unknown-field", "没有这个字段。", "There is no such field.")
     values: dict[str, object] = {
@@ -130,8 +130,11 @@ def to_document(policy: Policy) -> dict[str, object]:
     }
 
 
-class _Reader:
-    """Takes fields out of a document and gathers faults; a reading that failed, or a missing field, is None."""
+class Reader:
+    """Takes fields out of a document and gathers faults; a reading that failed, or a missing field, is None.
+
+    For every policy that comes as a document. `at` is the path of the document within the whole, with a dot at its end.
+    """
 
     def __init__(
         self, document: Mapping[str, object], at: str = "", faults: list[Fault] | None = None
@@ -141,6 +144,7 @@ class _Reader:
         self.faults: list[Fault] = [] if faults is None else faults
 
     def fault(self, path: str, code: str, zh: str, en: str) -> None:
+        """Note what is wrong with a field."""
         self.faults.append(Fault(f"{self.at}{path}", code, zh, en))
 
     def into(self, values: dict[str, object], field: str, value: object) -> None:
@@ -148,20 +152,23 @@ class _Reader:
         if value is not None:
             values[field] = value
 
-    def inner(self, path: str) -> "_Reader | None":
+    def inner(self, path: str) -> Self | None:
+        """Return a reader of the object in this field."""
         if path not in self.document:
             return None
         value = self.document[path]
         if not isinstance(value, Mapping):
             self.fault(path, "not-an-object", "应为对象。", "This must be an object.")
             return None
-        return _Reader(cast("Mapping[str, object]", value), f"{self.at}{path}.", self.faults)
+        return type(self)(cast("Mapping[str, object]", value), f"{self.at}{path}.", self.faults)
 
     def only(self, known: frozenset[str]) -> None:
+        """Note every field that is not known."""
         for field in sorted(set(map(str, self.document)) - known):
             self.fault(field, "unknown-field", "没有这个字段。", "There is no such field.")
 
     def choice(self, path: str, kinds: type[Choice]) -> Choice | None:
+        """Return one of the kinds, which must be there."""
         value = self.document.get(path)
         words = " | ".join(kind.value for kind in kinds)
         if value is None:
@@ -173,6 +180,7 @@ class _Reader:
         return kinds(value)
 
     def flag(self, path: str, *, chosen: bool = False) -> bool | None:
+        """Return true or false; `chosen` says that it must be there."""
         value = self.document.get(path)
         if isinstance(value, bool):
             return value
@@ -183,6 +191,7 @@ class _Reader:
         return None
 
     def integer(self, path: str, low: int, high: int) -> int | None:
+        """Return an integer from low to high, both included."""
         if path not in self.document:
             return None
         value = self.document[path]
@@ -195,6 +204,7 @@ class _Reader:
         return value
 
     def number(self, path: str, low: float, high: float) -> float | None:
+        """Return a number from low to high, both included."""
         if path not in self.document:
             return None
         value = self.document[path]
@@ -207,6 +217,7 @@ class _Reader:
         return float(value)
 
     def text(self, path: str) -> str | None:
+        """Return a text of one line."""
         if path not in self.document:
             return None
         value = self.document[path]
@@ -221,6 +232,7 @@ class _Reader:
         return None
 
     def code(self, path: str) -> str | None:
+        """Return a code in lower case with dashes."""
         if path not in self.document:
             return None
         value = self.document[path]
@@ -230,6 +242,10 @@ class _Reader:
             path, "bad-code", "应为小写英文代码，如 two-thirds。", "This must be a code such as two-thirds."
         )
         return None
+
+
+class _PolicyReader(Reader):
+    """Reads what only the month's policy has."""
 
     def time_zone(self, path: str) -> str | None:
         value = self.text(path)
