@@ -19,7 +19,7 @@ from bench import showing, traces
 from bench.traces import WAYS, Traces, Way, goes
 from geo.datum import wgs84_to_gcj02
 from server.checkins.plausibility import fleet, habits, policy, scoring
-from server.checkins.plausibility.facts import BoolArray, Columns
+from server.checkins.plausibility.facts import BoolArray, Columns, IntArray
 from server.checkins.plausibility.fleet import Shift
 from server.checkins.plausibility.policy import TrustPolicy
 from server.checkins.plausibility.signals import Code
@@ -58,14 +58,8 @@ def measure(seed: int, *, people: int, months: int, attackers: int, weighed: Tru
     fixed = goes(made.way, Way.HIDDEN_FIXED) & made.attack & ~columns.listed(weighed.limits.listed_from_m)
     _months(counts, MEASURED, made, fixed, seen=(reviewed, drawn), least=LEAST_IN_MONTH)
     shared = goes(made.way, Way.SHARED_PHONE) & made.attack
-    _months(
-        counts,
-        SIGNED,
-        made,
-        shared & (columns.device >= 0),
-        (reviewed, drawn),
-        LEAST_IN_MONTH,
-    )
+    signed = shared & (columns.device >= 0)
+    _months(counts, SIGNED, made, signed, seen=(reviewed, drawn), least=LEAST_IN_MONTH)
     if months * 30 > UPDATE_DAY + 3:
         _sentinel(counts, columns, made.day)
     return counts
@@ -93,7 +87,7 @@ def _months(
     counts[f"{name}/months found"] = int((enough & touched).sum())
 
 
-def _sentinel(counts: Counter[str], columns: Columns, day: traces.IntArray) -> None:
+def _sentinel(counts: Counter[str], columns: Columns, day: IntArray) -> None:
     """Let one client add GCJ-02 from a day on; count on which day it is noticed, and alarms that nothing caused."""
     near = columns.take((day >= UPDATE_DAY - 34) & (day <= UPDATE_DAY + 2))
     begins = traces.BEGIN_S + UPDATE_DAY * traces.DAY_S

@@ -108,6 +108,16 @@ SECTIONS = (
         ("{python}", "-m", "bench.size", "--json", "{json}"), 45, {}, {}, ("--people", "400", "--transactions", "320"),
         tell=(("MB a million", "mb_a_million"), ("check-ins", "check_ins"), ("floor/s empty", "floor_empty"), ("full", "floor_full")),
     ),
+    Section(
+        "plausibility", "what the plausibility rules find and whom they trouble, 30 generated districts of half a year",
+        ("{python}", "-m", "bench.plausibility", "--json", "{json}"), 20, {}, {},
+        ("--seeds", "1", "--people", "300", "--attackers", "8", "--months", "4"),
+        tell=(("mock visible, % reviewed", "ways>mock-visible>reviewed_%"),
+              ("hidden fixed, % found", "ways>hidden-fixed>found_%"),
+              ("hidden with jitter", "ways>hidden-jitter-browser>found_%"),
+              ("one phone, signed", "ways>shared-phone, signed>found_%"),
+              ("honest check-ins, %", "honest>check_ins_%"), ("honest months, %", "honest>months_%")),
+    ),
     Section("backup", "backup and restore, killed in the middle too", (*PYTEST, "tests/backup"), 20),
     Section(
         "bundle", "the offline bundle in an empty network namespace: install, serve, upgrade, roll back, restore",

@@ -13,6 +13,7 @@ TINY = {
     "--rates 40 --overload 0 --floor-transactions 320",
     "month": "--people 400",
     "size": "--people 400 --transactions 320",
+    "plausibility": "--seeds 1 --people 300 --attackers 8 --months 4 --jobs 1",
 }
 
 

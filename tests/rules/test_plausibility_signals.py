@@ -72,6 +72,8 @@ def test_few_decimals_make_the_same_point_ordinary() -> None:
     assert Code.SAME_POINT not in codes([tap(n, **grid, device="coarse") for n in range(6)])
     # A phone that has shown seven decimals before is not coarse.
     assert Code.SAME_POINT in codes([tap(0), *[tap(n, **grid) for n in range(1, 7)]])
+    at_once = tap(8, id=UUID(int=99), at=MORNING + 6 * DAY)
+    assert Code.SAME_POINT in codes([at_once, *[tap(n, **grid, at=MORNING + n * DAY) for n in range(1, 7)]])
 
 
 @pytest.mark.parametrize(
@@ -281,6 +283,8 @@ def test_one_key_for_two_people_within_a_day() -> None:
     assert codes([mine, tap(1, who=1, at=MORNING + 25 * HOUR, device="shared")]) == set()
     assert codes([mine, tap(1, at=MORNING + HOUR, device="shared")]) == set()
     assert codes([tap(0, device=None), tap(0, who=1, device=None)]) == set()
+    both = assessed([mine, tap(1, who=1, at=MORNING, device="shared")])
+    assert all(each.score == 40 for each in both.values())  # Of one second neither was the first.
 
 
 def test_a_key_enrolled_within_the_day() -> None:
@@ -343,6 +347,10 @@ def test_no_position_shows_nothing_of_a_position() -> None:
         "mocked": None,
     }
     assert codes([tap(n, **nowhere) for n in range(9)]) == set()
+
+
+def test_nothing_at_all_is_assessed_as_nothing() -> None:
+    assert assessed([]) == {}
 
 
 def test_a_sentence_holds_no_coordinate() -> None:

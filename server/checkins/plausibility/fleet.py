@@ -37,7 +37,7 @@ class SentinelLimits:
     near_m: float = 60.0  # Within this of where somebody was before is the same spot.
     fixes_before: int = 3
     people: int = 3
-    share: float = 0.5
+    share: float = 0.3  # Not all stand where they stood before, and not all have updated.
     by_chance: float = 0.05  # Honest people whom a walk to another spot makes look so, a generous guess.
     chance_at_most: float = 1e-4
 

@@ -111,6 +111,8 @@ _BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "habit_share": (0.05, 1.0),
 }
 _MOST_POINTS = 100
+_RULES = 1
+"""Part of every version; to be raised with each change of the rules themselves, which no document tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +133,8 @@ class TrustPolicy:
 
     @property
     def version(self) -> str:
-        """Return the label with a digest of everything: no weight changes without another version."""
-        text = json.dumps(to_document(self), sort_keys=True, ensure_ascii=False)
+        """Return the label with a digest of everything: nothing changes without another version."""
+        text = json.dumps([_RULES, to_document(self)], sort_keys=True, ensure_ascii=False)
         return f"{self.label}/{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 

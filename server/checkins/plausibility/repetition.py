@@ -192,7 +192,7 @@ def _either(columns: Columns, parts: list[tuple[Groups, IntArray, IntArray, IntA
     figures = {
         "days": np.concatenate(days),
         "cell_m": np.concatenate(sizes),
-        "accuracy_m": columns.accuracy_m[picked],
+        "accuracy_m": np.nan_to_num(columns.accuracy_m[picked]),
         "power": np.concatenate(powers),
     }
     order = np.concatenate([fine[0].rows, coarse[0].rows])
