@@ -78,6 +78,17 @@ def test_people_who_walk_are_no_shift() -> None:
     assert not fleet.alarms(in_columns(taps).columns, now_s=NOW)
 
 
+def test_people_who_have_been_there_before_are_no_shift() -> None:
+    # Office and quarters happen to lie a GCJ-02 vector apart.
+    taps = [
+        moved(each, Shift.GCJ02_ADDED) if n in {3, 6, 9} else each
+        for who in range(8)
+        for n in range(10)
+        for each in [home(n, who, "phone/2")]
+    ]
+    assert not fleet.alarms(in_columns(taps).columns, now_s=NOW)
+
+
 def test_what_is_held_is_judged_where_the_phone_stood() -> None:
     named = world(Shift.GCJ02_ADDED, of=6)
     columns = named.columns

@@ -11,7 +11,7 @@ from geo.sphere import distances_m
 from server.checkins.plausibility.facts import Columns, IntArray
 from server.checkins.plausibility.policy import Limits
 from server.checkins.plausibility.signals import Code, Found
-from server.checkins.plausibility.windows import grouped
+from server.checkins.plausibility.windows import Groups, grouped
 
 _E7 = 1e-7
 _KMH = 3.6
@@ -32,7 +32,7 @@ def found(columns: Columns, limits: Limits) -> list[Found]:
     best = np.zeros(len(rows))
     partner = np.full(len(rows), -1, dtype=np.int64)
     length, lasting = np.zeros(len(rows)), np.zeros(len(rows))
-    later = np.arange(len(rows))
+    later = _travelled(columns, groups, limits)
     back = 1
     while True:
         later = later[later - back >= low[later]]
@@ -56,6 +56,23 @@ def found(columns: Columns, limits: Limits) -> list[Found]:
         figures = {"km": length[at] / 1000, "minutes": lasting[at] / 60, "kmh": best[at]}
         results.append(Found(code, rows[at], rows, partner[at], partner[at] + 1, figures))
     return results
+
+
+def _travelled(columns: Columns, groups: Groups, limits: Limits) -> IntArray:
+    """Return the positions of people who were ever as far from themselves as a speed asks; all others need no look.
+
+    Most people never are, nor is a phone in a loop, whose thousands of taps would make millions of pairs.
+    """
+    if not len(groups.rows):
+        return groups.rows
+    starts = groups.starts()
+    begins = np.flatnonzero(starts)
+    lon, lat = columns.lon[groups.rows], columns.lat[groups.rows]
+    low, high = np.minimum.reduceat, np.maximum.reduceat
+    diagonal = distances_m(low(lon, begins), low(lat, begins), high(lon, begins), high(lat, begins))
+    # Half of it, for on a sphere the southern side of a box can be longer than its diagonal.
+    wide = diagonal > limits.fast_from_km * 1000 / 2
+    return np.flatnonzero(wide[np.cumsum(starts) - 1])
 
 
 def _apart(columns: Columns, one: IntArray, other: IntArray) -> tuple[FloatArray, FloatArray]:
