@@ -31,6 +31,7 @@ from server.checkins.batches import Batches
 from server.checkins.intake import Intake
 from server.checkins.plain import PlainPut
 from server.compliance import routes as compliance
+from server.compliance import sync_routes
 from server.db import Database
 from server.envelope import Carried
 from server.gate import who_of
@@ -105,6 +106,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(accounts.router)
     app.include_router(month.router)
     app.include_router(compliance.router)
+    app.include_router(sync_routes.router)
     app.state.body_limits.update(places.BODY_LIMITS)
     app.include_router(places.router)
     app.state.body_limits.update(roster.BODY_LIMITS)

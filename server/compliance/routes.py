@@ -42,14 +42,21 @@ def own_month(month: MonthPath, who: Cadre, db: Db, settings: Configured) -> Per
 
     Every day carries its reason and the records that decided it. A month in which one is not posted has no result.
     """
-    wanted = Month.parse(month)
     with db.read() as session:
         if who.person_id is None:
             raise Problem(problems.NOT_FOUND)
-        row = queries.own_month(session, who.person_id, wanted)
-        if row is None:
-            return _not_posted(session, who.person_id, wanted, settings.district_code)
-        return _person_month(session, row, wanted, with_notes=True)
+        return month_of(session, who.person_id, Month.parse(month), settings.district_code)
+
+
+def month_of(session: orm.Session, person_id: UUID, month: Month, region: str) -> PersonMonthOut:
+    """Return one's own month; where nobody posted one, the month of the region without a result.
+
+    Raises Problem 404 ``no-policy``.
+    """
+    row = queries.own_month(session, person_id, month)
+    if row is None:
+        return _not_posted(session, person_id, month, region)
+    return _person_month(session, row, month, with_notes=True)
 
 
 def _not_posted(session: orm.Session, person_id: UUID, month: Month, region: str) -> PersonMonthOut:

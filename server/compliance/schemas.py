@@ -1,7 +1,7 @@
 """What goes over the wire about months. Numbers of days are floats in steps of a half."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Path, Query
@@ -12,7 +12,8 @@ from server.month.holidays import CalendarSource
 from server.month.policy import Basis
 from server.month.reasons import DayReason
 from server.month.rules import ResultKind, ReviewReason, Tier
-from server.month.schemas import MONTH_PATTERN
+from server.month.schemas import MONTH_PATTERN, PolicyOut
+from server.roster.schemas import PostingDetailOut
 
 MonthPath = Annotated[
     str, Path(pattern=MONTH_PATTERN, description="月份 / month, yyyy-mm", examples=["2026-11"])
@@ -198,3 +199,28 @@ class PersonMonthOut(BaseModel):
     statement: StatementOut | None
     others: list[StatementOut]
     days: list[DayOut]
+
+
+class BoundaryOut(BaseModel):
+    """A village's outline (村界简图), for a map on the phone; no verdict is made by it."""
+
+    code: str
+    name: str
+    version_id: UUID
+    simplify_m: int = Field(description="简化容差（米）/ tolerance of the simplification, metres")
+    geometry: dict[str, Any] | None = Field(description="GeoJSON（RFC 7946），WGS-84")
+
+
+class SyncOut(BaseModel):
+    """What a phone needs to know without a signal. A part that is null and named in `unchanged` is as it was."""
+
+    cursor: str
+    unchanged: list[Literal["postings", "policies", "boundaries", "month"]]
+    postings: list[PostingDetailOut] | None = Field(None, description="本人任职 / one's own postings")
+    policies: list[PolicyOut] | None = Field(
+        None, description="今天所驻各村本月适用的政策 / policies of this month in the villages of today"
+    )
+    boundaries: list[BoundaryOut] | None = Field(None, description="今天所驻各村 / the villages of today")
+    month: PersonMonthOut | None = Field(
+        None, description="本月；没有已发布的政策时为空 / this month; null also where no policy is published"
+    )
