@@ -60,6 +60,7 @@ def test_a_third_of_a_client_is_enough_and_less_or_a_few_are_not() -> None:
     assert fleet.alarms(world(Shift.GCJ02_ADDED, of=4).columns, now_s=NOW)
     assert fleet.alarms(world(Shift.GCJ02_ADDED, of=7, people=20).columns, now_s=NOW)
     assert not fleet.alarms(world(Shift.GCJ02_ADDED, of=5, people=20).columns, now_s=NOW)
+    assert not fleet.alarms(world(Shift.GCJ02_ADDED, of=15, people=60).columns, now_s=NOW)
     assert not fleet.alarms(world(Shift.GCJ02_ADDED, of=2).columns, now_s=NOW)
     assert not fleet.alarms(world(Shift.GCJ02_ADDED, of=2, people=2).columns, now_s=NOW)
     assert not fleet.alarms(world(None, of=0).columns, now_s=NOW)

@@ -62,6 +62,14 @@ def test_a_cached_fix_is_one_fix_however_often_it_is_used() -> None:
     assert codes(taps) & {Code.SAME_POINT, Code.ZERO_SCATTER, Code.SAME_ALTITUDE} == set()
 
 
+def test_one_fix_about_midnight_is_of_one_day() -> None:
+    midnight = MORNING + 15 * HOUR
+    about = [tap(n, **POINT, at=midnight + (n * 40 - 20) * timedelta(seconds=1), age_s=0.0) for n in (0, 1)]
+    assert Code.SAME_POINT not in codes([*about, tap(5, **POINT)])
+    apart = [tap(0, **POINT, at=midnight - HOUR), tap(1, **POINT, at=midnight + HOUR)]
+    assert Code.SAME_POINT in codes([*apart, tap(5, **POINT)])
+
+
 def test_many_taps_of_one_day_are_one_day() -> None:
     taps = [tap(0, **POINT, id=UUID(int=n + 1), at=MORNING + n * 10 * MINUTE) for n in range(20)]
     assert Code.SAME_POINT not in codes(taps)
