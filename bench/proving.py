@@ -1,6 +1,6 @@
 """`bin/prove`: runs the long proofs and keeps dated results (ruling 31).
 
-A proof is a command. Its figures come from the file that it writes where ``--json FILE`` or ``ZAICUN_PROVE_RESULT`` says
+A proof is a command. Its figures come from the file that it writes where ``--json FILE`` or ``PROVE_RESULT`` says
 (an object, its numbers under "figures" or at the top), and for pytest from its report: how many passed and failed.
 Results hold no names of machines and no paths.
 """
@@ -182,7 +182,7 @@ def prove(section: Section, *, quick: bool) -> dict[str, Any]:
         changed = bool(_said("git", "status", "--porcelain", "--untracked-files=no", "--", ".", *_OWN))
         before, begun, started = machine(), datetime.now(UTC), time.monotonic()
         code = _run(
-            command, {**os.environ, **more, "ZAICUN_PROVE_RESULT": places["json"]}, section.minutes * 60
+            command, {**os.environ, **more, "PROVE_RESULT": places["json"]}, section.minutes * 60
         )
         seconds = time.monotonic() - started
         figures = {**_report(Path(places["report"])), **_figures(Path(places["json"]))}

@@ -17,7 +17,7 @@ def added(name: str, figure: float) -> None:
 
 
 def _tell(name: str, figure: float, joined: Callable[[float, float], float]) -> None:
-    place = os.environ.get("ZAICUN_PROVE_RESULT")
+    place = os.environ.get("PROVE_RESULT")
     if place is None:
         return
     file = Path(place)

@@ -14,7 +14,7 @@ from bench import proving
 from bench.proving import Section
 
 WRITES = (
-    "import json, os; json.dump({{'figures': {{'rows': 7}}}}, open(os.environ['ZAICUN_PROVE_RESULT'], 'w'))"
+    "import json, os; json.dump({{'figures': {{'rows': 7}}}}, open(os.environ['PROVE_RESULT'], 'w'))"
 )
 
 
@@ -87,7 +87,7 @@ def test_every_length_that_a_section_sets_is_read_somewhere() -> None:
 
 def test_a_goal_that_was_not_met_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = "{{'goals': {{'fast': True, 'small': False}}, 'mb': {{'each': 170.5}}}}"
-    writes = f"import json, os; json.dump({figures}, open(os.environ['ZAICUN_PROVE_RESULT'], 'w'))"
+    writes = f"import json, os; json.dump({figures}, open(os.environ['PROVE_RESULT'], 'w'))"
     one = replace(section("a", writes), tell=(("MB", "mb>each"), ("lost", "mb>none>there")))
     monkeypatch.setattr(proving, "SECTIONS", (one,))
     result = proving.prove(one, quick=False)
