@@ -88,7 +88,7 @@ class PositionIn(_Open):
         examples=[18.0],
     )
     age_s: Number = Field(
-        description="定位距打卡的秒数 / age of the fix when it was used, seconds", ge=-86_400, le=1e9
+        description="定位距打卡的秒数 / age of the fix when it was used, seconds", ge=-1e9, le=1e9
     )
     altitude_m: Annotated[Number, Field(ge=-20_000, le=100_000)] | None = None
     speed_mps: Annotated[Number, Field(ge=-1_000, le=100_000)] | None = None

@@ -198,6 +198,12 @@ def test_the_answer_carries_a_band_and_nothing_finer(service: Service, cadre: Ca
         ({"age_s": 120.0}, "inside", "in-village", "counted"),
         ({"age_s": 120.1}, "unusable", "fix-too-old", "claimed"),
         ({"age_s": -2.0}, "inside", "in-village", "counted"),
+        (
+            {"age_s": -31_536_000.0},
+            "inside",
+            "in-village",
+            "counted",
+        ),  # The clock was set back a year: stored (M24).
         ({"mocked": True}, "inside", "in-village", "counted"),  # A flag is evidence for a review, not guilt.
         ({"provider": None, "mocked": None}, "inside", "in-village", "counted"),
     ],

@@ -13,9 +13,7 @@ import pytest
 from bench import proving
 from bench.proving import Section
 
-WRITES = (
-    "import json, os; json.dump({{'figures': {{'rows': 7}}}}, open(os.environ['PROVE_RESULT'], 'w'))"
-)
+WRITES = "import json, os; json.dump({{'figures': {{'rows': 7}}}}, open(os.environ['PROVE_RESULT'], 'w'))"
 
 
 @pytest.fixture(autouse=True)
