@@ -25,9 +25,11 @@ from server import settings as settings_module
 from server.auth.doorkeeper import Doorkeeper
 from server.auth.models import Account, LoginSession
 from server.checkins import judging, rejudging, storing
+from server.checkins.codes import CODES
 from server.checkins.judging import Incoming, Views
-from server.checkins.models import CheckIn, CheckInPosition
-from server.checkins.record import COLUMNS, answer
+from server.checkins.models import CheckInPosition, CheckInRow
+from server.checkins.names import Numbers
+from server.checkins.record import Record, StoredPosition, answer
 from server.checkins.routes import incoming_of
 from server.checkins.schemas import CheckInIn, CheckInOut
 from server.checkins.storing import MASKS, ActivePosting, Kept, Masks
@@ -64,6 +66,22 @@ class Judge:
         return judging.kept(item, question, verdict, before=before, postings=postings, views=self.views)
 
 
+def numbers(known: Numbers, records: Sequence[Record], run: Callable[..., Any]) -> Numbers:
+    """Return the numbers that these records need, with what was known; `run` takes a statement and its parameters.
+
+    What is new is made in the caller's transaction, and is only as good as that.
+    """
+    asked = known.lacks(records)
+    if asked is None:
+        return known
+    found = [run(text, given) for text, given in asked.steps()]
+    return known.with_more(asked.found(found[1].fetchall(), found[3].fetchall()))
+
+
+def _row(record: Record, known: Numbers) -> dict[str, Any]:
+    return {name: column[0] for name, column in storing.row_columns([record], known).items()}
+
+
 def _application(save: Save, doorkeeper: Doorkeeper) -> FastAPI:
     app = FastAPI()
     app.state.doorkeeper = doorkeeper
@@ -87,8 +105,10 @@ def orm_app() -> FastAPI:
     wiring.install()
     database = Database(given.database_url, pool_size=CONNECTIONS)
     judge = Judge(database)
+    known = Numbers()
 
     def save(item: Incoming) -> Kept:
+        nonlocal known
         with database.write() as session:
             login = session.get(LoginSession, item.session_id)
             account = session.get(Account, item.account_id)
@@ -103,14 +123,16 @@ def orm_app() -> FastAPI:
                 session.add(month)
             before = (month.sure, month.unsure, month.unfenced, month.outside, month.claimed)
             kept = judge.kept(item, postings, before, lambda text, given: _asked(session, text, given))
-            session.add(CheckIn(**kept.record._asdict()))
+            mine = numbers(known, [kept.record], session.connection().exec_driver_sql)
+            row = CheckInRow(**_row(kept.record, mine))
+            session.add(row)
             if kept.position is not None:
-                session.add(
-                    CheckInPosition(person_id=item.person_id, checkin_id=item.id, **kept.position._asdict())
-                )
+                session.flush()
+                session.add(CheckInPosition(seq=row.seq, **kept.position._asdict()))
             for name, mask in zip(MASKS, judging.both(before, kept.masks), strict=True):
                 setattr(month, name, mask)
-            return kept
+        known = mine
+        return kept
 
     return _application(save, Doorkeeper(given))
 
@@ -126,7 +148,6 @@ _MONTH = "SELECT sure, unsure, unfenced, outside, claimed FROM person_months WHE
 _MONTH_KEPT = """INSERT INTO person_months (person_id, month, sure, unsure, unfenced, outside, claimed)
 VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (person_id, month) DO UPDATE SET sure = excluded.sure,
     unsure = excluded.unsure, unfenced = excluded.unfenced, outside = excluded.outside, claimed = excluded.claimed"""
-_POSITION = ("salt", "lon_e7", "lat_e7", "wgs_lon_e7", "wgs_lat_e7", "altitude_cm", "speed_cmps", "decimals")
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:
@@ -134,8 +155,13 @@ def _insert(table: str, columns: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608  Names of ours.
 
 
-_CHECKIN_KEPT = _insert("checkins", COLUMNS)
-_POSITION_KEPT = _insert("checkin_positions", ("person_id", "checkin_id", *_POSITION))
+def _checkin_kept(row: dict[str, Any]) -> tuple[str, list[Any]]:
+    """Return the statement that keeps a row, with its values as the table has them."""
+    values = [CODES[name][each] if name in CODES and each is not None else each for name, each in row.items()]
+    return _insert("checkin_rows", list(row)) + " RETURNING seq", values
+
+
+_POSITION_KEPT = _insert("checkin_points", ("seq", *StoredPosition._fields))
 
 
 def sql_app() -> FastAPI:
@@ -150,7 +176,10 @@ def sql_app() -> FastAPI:
         kwargs={"options": "-c timezone=UTC", "prepare_threshold": 1},
     )
 
+    known = Numbers()
+
     def save(item: Incoming) -> Kept:
+        nonlocal known
         with _transaction(pool) as connection:
             standing = connection.execute(_SESSION, [item.session_id]).fetchone()
             if standing is None:
@@ -162,12 +191,14 @@ def sql_app() -> FastAPI:
             kept = judge.kept(
                 item, postings, before, lambda text, asked: connection.execute(text, asked).fetchall()
             )
-            connection.execute(_CHECKIN_KEPT, list(kept.record))
-            if kept.position is not None:
-                connection.execute(_POSITION_KEPT, [item.person_id, item.id, *kept.position])
+            mine = numbers(known, [kept.record], connection.execute)
+            stored = connection.execute(*_checkin_kept(_row(kept.record, mine))).fetchone()
+            if kept.position is not None and stored is not None:
+                connection.execute(_POSITION_KEPT, [stored[0], *kept.position])
             masks = judging.both(before, kept.masks)
             connection.execute(_MONTH_KEPT, [item.person_id, first, *masks])
-            return kept
+        known = mine
+        return kept
 
     return _application(save, Doorkeeper(given))
 

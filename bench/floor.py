@@ -23,11 +23,13 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import orm
 
+from bench import baselines
 from bench.district import Place, Posted, centre
 from server import clock, ids, postgres
 from server.access import Who
 from server.checkins import judging, rejudging, storing
 from server.checkins.judging import Views
+from server.checkins.names import Numbers
 from server.checkins.routes import incoming_of
 from server.checkins.schemas import CheckInIn
 from server.checkins.storing import ActivePosting, Kept
@@ -107,15 +109,15 @@ def _kept(
     return judging.kept(item, question, verdict, before=judging.NOTHING, postings=postings, views=views)
 
 
-def _parameters(group: Sequence[Kept], sessions: dict[UUID, UUID]) -> list[Any]:
+def _parameters(group: Sequence[Kept], sessions: dict[UUID, UUID], numbers: Numbers) -> list[Any]:
     """Return the parameters of every statement of one group, in their order."""
     pairs = [(kept.record.person_id, sessions[kept.record.person_id]) for kept in group]
     _, looked_up = storing.asked(pairs, [kept.record.day for kept in group])
-    return [*looked_up, *storing.parameters(group)]
+    return [*looked_up, *storing.parameters(group, numbers)]
 
 
 _STATEMENTS = (storing.LOOK_UP, storing.KEEP.decode())
-_CAST = re.compile(r"%s(::[a-z]+\[\])?")
+_CAST = re.compile(r"%s(::\"?[a-z]+\"?\[\])?")
 
 
 def _casts() -> list[str]:
@@ -139,12 +141,13 @@ def prepare(
     connection.execute("DROP TABLE IF EXISTS bench_groups")
     connection.execute(f"CREATE UNLOGGED TABLE bench_groups (id int, {columns})")
     values = ", ".join(f"(%s{cast})::text" for cast in casts)
+    numbers = baselines.numbers(Numbers(), [each.record for each in kept], connection.execute)
     insert = f"INSERT INTO bench_groups VALUES (%s, {values})"  # noqa: S608  As above.
     with connection.transaction(), connection.pipeline():
         for number in range(count):
             chosen = [kept[(number * group + step) % len(kept)] for step in range(group)]
             fresh = [Kept(k.record._replace(id=ids.new_id()), k.position, k.masks) for k in chosen]
-            connection.execute(insert, [number, *_parameters(fresh, sessions)])
+            connection.execute(insert, [number, *_parameters(fresh, sessions, numbers)])
     connection.execute("ALTER TABLE bench_groups ADD PRIMARY KEY (id)")
     connection.execute("VACUUM ANALYZE bench_groups")
     connection.execute("GRANT SELECT ON bench_groups TO PUBLIC")

@@ -14,27 +14,37 @@ import numpy as np
 import psycopg
 
 from bench import district, showing
+from geo.verdict import Band
 from server import clock
+from server.checkins import codes
+from server.checkins.rules import Kind
 from server.compliance import queries, service
 from server.compliance.service import ScopeMonth
 from server.db import Database
 from server.month import book as books
 from server.month.masks import Month
+from server.month.rules import Tier
 
 GOALS = {60_000: {"raw_s": 3.0}, 563_000: {"raw_s": 30.0, "kept_s": 3.0}}
 CHUNK = 20_000
 Made = TypeVar("Made")
 
-_RAW = """INSERT INTO checkins (person_id, id, received_at, event_at, captured_at, sent_at, day, utc_offset_min, kind,
-    verdict, reason, standing, band, datum, provider, mocked, accuracy_m, fix_age_s, margin_m, p_inside, outside_work,
-    client, village_code, versions, commitment, content_hash, month_counted, month_need, month_due, month_away, month_tier)
+_GROUNDS = """INSERT INTO checkin_grounds (village_code, versions)
+SELECT village_code, ARRAY[gen_random_uuid()] FROM (SELECT DISTINCT village_code FROM postings) AS p"""
+_PHONE = """INSERT INTO checkin_phones (client, provider, datum, mocked)
+VALUES ('zaicun-phone/1.0 (Android 14)', 'gps', 'gcj02', false) ON CONFLICT DO NOTHING"""
+_RAW = f"""INSERT INTO checkin_rows (person_id, id, received_at, event_at, sent_at, day, utc_offset_min, kind, verdict, reason,
+    standing, band, accuracy_m, fix_age_s, margin_m, p_inside, outside_work, posting_id, grounds, phone, commitment,
+    content_hash, month_counted, month_need, month_due, month_away, month_tier)
 SELECT p.person_id, (lpad(to_hex((extract(epoch FROM t.at) * 1000)::bigint), 12, '0') || '7' || substr(h, 1, 3) || '8'
-        || substr(h, 4, 15))::uuid, t.at, t.at, t.at, t.at, d::date, 480, 'day',
-    v.verdict, v.reason, v.standing, 'inside', 'gcj02', 'gps', false, 12.5, 2.5, 321.5, 0.99, false,
-    'zaicun-phone/1.0 (Android 14)', p.village_code, ARRAY[gen_random_uuid()], decode(h || h, 'hex'),
-    decode(md5(h) || h, 'hex'), 20, 40, 60, 12, 'on-track'
-FROM (SELECT person_id, village_code, row_number() OVER (ORDER BY person_id) AS n FROM postings
-    ORDER BY person_id OFFSET %(offset)s LIMIT %(limit)s) AS p
+        || substr(h, 4, 15))::uuid, t.at, t.at, t.at, d::date, 480, {codes.one("kind", Kind.DAY)},
+    {codes.code_of("verdict", "v.verdict")}, {codes.code_of("reason", "v.reason")}, {codes.code_of("standing", "v.standing")},
+    {codes.one("band", Band.INSIDE)}, 12.5, 2.5, 321.5, 0.99, false, p.posting_id, p.grounds, f.id, decode(h || h, 'hex'),
+    decode(md5(h) || h, 'hex'), 20, 40, 60, 12, {codes.one("month_tier", Tier.ON_TRACK)}
+FROM (SELECT q.person_id, q.id AS posting_id, g.id AS grounds, row_number() OVER (ORDER BY q.person_id) AS n
+    FROM postings AS q JOIN checkin_grounds AS g USING (village_code)
+    ORDER BY q.person_id OFFSET %(offset)s LIMIT %(limit)s) AS p
+CROSS JOIN checkin_phones AS f
 CROSS JOIN generate_series(%(first)s::date, %(last)s::date, interval '1 day') AS d
 CROSS JOIN generate_series(1, 2) AS turn
 CROSS JOIN LATERAL (SELECT md5(p.n || '/' || d || '/' || turn) AS h) AS drawn
@@ -44,7 +54,7 @@ CROSS JOIN LATERAL (SELECT
     CASE WHEN chance %% 20 = 0 THEN 'outside' WHEN chance %% 20 < 3 THEN 'unsure' ELSE 'inside' END AS verdict,
     CASE WHEN chance %% 20 = 0 THEN 'out-of-village' WHEN chance %% 20 < 3 THEN 'near-village-border' ELSE 'in-village' END AS reason,
     CASE WHEN chance %% 20 = 0 THEN 'not-counted' WHEN chance %% 20 < 3 THEN 'provisional' ELSE 'counted' END AS standing) AS v
-WHERE ('x' || substr(h, 26, 4))::bit(16)::int < 65536 * %(density)s / 2"""
+WHERE ('x' || substr(h, 26, 4))::bit(16)::int < 65536 * %(density)s / 2"""  # noqa: S608  Constants of the product.
 
 _KEPT = """INSERT INTO person_months (person_id, month, sure, unsure, unfenced, outside, claimed)
 SELECT person_id, %(first)s, COALESCE(bit_or(b) FILTER (WHERE verdict = 'inside'), 0),
@@ -56,10 +66,14 @@ FROM (SELECT person_id, verdict, 3::bigint << (2 * (EXTRACT(day FROM day)::int -
 def make_month(connection: psycopg.Connection[Any], month: Month, people: int, density: float) -> int:
     """Make the check-ins of a month (`density` a person and day, up to 2) and the masks kept; return how many."""
     given = {"first": month.first, "last": month.last, "density": density, "limit": CHUNK}
+    connection.execute("DELETE FROM checkin_grounds")
+    connection.execute("DELETE FROM checkin_phones")
+    connection.execute(_GROUNDS)
+    connection.execute(_PHONE)
     for offset in range(0, people, CHUNK):
         connection.execute(_RAW, {**given, "offset": offset})
     connection.execute(_KEPT, given)
-    connection.execute("VACUUM ANALYZE checkins")
+    connection.execute("VACUUM ANALYZE checkin_rows, checkin_grounds, checkin_phones")
     connection.execute("VACUUM ANALYZE person_months")
     row = connection.execute("SELECT count(*) FROM checkins").fetchone()
     return int(row[0]) if row else 0

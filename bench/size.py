@@ -15,17 +15,18 @@ from server.month.masks import Month
 
 GOAL_MB = 200.0
 GOAL_SLOWER = 1.10
-_POSITIONS = """INSERT INTO checkin_positions (person_id, checkin_id, salt, lon_e7, lat_e7, wgs_lon_e7, wgs_lat_e7, decimals)
-SELECT person_id, id, substr(commitment, 1, 16), 1061234567, 289123456, 1061234000, 289123000, 7 FROM checkins"""
+_TABLES = ("checkin_rows", "checkin_points", "checkin_grounds", "checkin_phones", "person_months")
+_POSITIONS = """INSERT INTO checkin_points (seq, salt, lon_e7, lat_e7, wgs_lon_e7, wgs_lat_e7)
+SELECT seq, substr(commitment, 1, 16), 1061234567, 289123456, 1061234000, 289123000 FROM checkin_rows"""
 _SIZES = """SELECT relname, pg_table_size(oid), pg_indexes_size(oid) FROM pg_class
-WHERE relname IN ('checkins', 'checkin_positions', 'person_months') ORDER BY relname"""
+WHERE relname = ANY(%s) ORDER BY relname"""
 
 
 def sizes(connection: psycopg.Connection[Any], rows: int) -> list[dict[str, Any]]:
     """Return megabytes a million check-ins, table and indexes apart."""
     return [  # Bytes a row are megabytes a million rows.
         {"table": name, "table MB": round(size / rows, 1), "indexes MB": round(indexes / rows, 1)}
-        for name, size, indexes in connection.execute(_SIZES)
+        for name, size, indexes in connection.execute(_SIZES, [list(_TABLES)])
     ]
 
 
@@ -56,10 +57,10 @@ def main() -> None:
             return one.per_s
 
         empty = reached()
-        connection.execute("TRUNCATE checkins, checkin_positions, person_months")
+        connection.execute(f"TRUNCATE {', '.join(_TABLES)}")
         rows = month.make_month(connection, Month(2026, 10), given.people, given.density)
         connection.execute(_POSITIONS)
-        connection.execute("VACUUM ANALYZE checkin_positions")
+        connection.execute("VACUUM ANALYZE checkin_points")
         tables = sizes(connection, rows)
         full = reached()
     total = round(sum(table["table MB"] + table["indexes MB"] for table in tables), 1)

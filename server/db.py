@@ -71,6 +71,17 @@ class Base(orm.DeclarativeBase):
     }
 
 
+VIEWS = sa.MetaData()
+"""What is read like a table and is none: migrations and `alembic check` look at tables alone."""
+
+
+def add_view(name: str, query: str) -> None:
+    """Declare a view over tables of ours, which the application role may read."""
+    Base.metadata.info.setdefault("views", {})[name] = query
+    made = sa.DDL(f"CREATE VIEW {name} AS {query}".replace("%", "%%"))  # type: ignore[no-untyped-call]  # SQLAlchemy's.
+    sa.event.listen(Base.metadata, "after_create", made)
+
+
 def one_of(column: str, values: Iterable[str]) -> sa.CheckConstraint:
     """Return the CHECK that keeps a text column to the values of a StrEnum."""
     allowed = ", ".join(f"'{value}'" for value in values)
@@ -357,5 +368,6 @@ def within(column: sa.SQLColumnExpression[str], prefixes: Iterable[str]) -> sa.C
 
 
 def grants(metadata: sa.MetaData) -> Mapping[str, str]:
-    """Return what the application role may do, table by table, as the models declare it."""
-    return {table.name: str(table.info.get("grant", CHANGE)) for table in metadata.sorted_tables}
+    """Return what the application role may do, table by table and view by view, as the models declare it."""
+    tables = {table.name: str(table.info.get("grant", CHANGE)) for table in metadata.sorted_tables}
+    return tables | dict.fromkeys(metadata.info.get("views", ()), READ)

@@ -47,7 +47,7 @@ class Facts:
     server: Mapping[str, str]
     role: str
     attributes: tuple[str, ...]  # superuser, BYPASSRLS, CREATEROLE, ... that the role has.
-    owned: tuple[str, ...]  # Tables that the role owns, itself or through a role it belongs to.
+    owned: tuple[str, ...]  # Tables and views that the role owns, itself or through a role it belongs to.
     may_create: tuple[str, ...]  # "schema public", "database zaicun".
     excess: tuple[str, ...]  # "checkins: DELETE, UPDATE".
     lacking: tuple[str, ...]
@@ -115,7 +115,7 @@ _ROLE = sa.text("""SELECT current_user::text AS name,
   || ARRAY(SELECT p.rolname::text FROM pg_roles AS p WHERE NOT r.rolsuper AND pg_has_role(r.oid, p.oid, 'MEMBER')
    AND p.oid <> r.oid AND (p.rolsuper OR p.rolbypassrls OR p.rolname IN ('pg_execute_server_program',
    'pg_write_server_files', 'pg_read_server_files', 'pg_write_all_data', 'pg_read_all_data'))), NULL) AS attributes,
- ARRAY(SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+ ARRAY(SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
   AND CASE WHEN r.rolsuper THEN c.relowner = r.oid ELSE pg_has_role(r.oid, c.relowner, 'MEMBER') END) AS owned,
  array_remove(ARRAY[CASE WHEN has_schema_privilege('public', 'CREATE') THEN 'schema public' END,
   CASE WHEN has_database_privilege(current_database(), 'CREATE') THEN 'database ' || current_database() END], NULL)
@@ -134,7 +134,7 @@ _RIGHTS = sa.text("""SELECT c.relname::text AS name, ARRAY(
  UNION SELECT p FROM unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER']) AS p WHERE has_table_privilege(c.oid, p)) AS held,
  ARRAY(SELECT a.attname::text FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
   AND has_column_privilege(c.oid, a.attnum, 'UPDATE')) AS changeable
-FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
  AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
   AND d.deptype = 'e')""")
 

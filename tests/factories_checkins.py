@@ -16,6 +16,7 @@ from geo.zones import ZoneKind
 from server import ids, state
 from server.access import Role
 from server.auth.models import Account
+from server.checkins import names
 from server.month.models import PolicyRow
 from server.places.models import Region, Zone, ZoneVersion
 from server.places.rules import RegionKind
@@ -186,3 +187,22 @@ def check_in(at: datetime, *, sent: datetime | None = None, **changes: object) -
         "position": position(),
     }
     return {**body, **changes}
+
+
+def grounds(session: orm.Session, village: str | None) -> int | None:
+    """Return the number under which a check-in names a village alone; made when it is not there."""
+    if village is None:
+        return None
+    asked = names.Asked([names.Grounds(village, None, None)], [])
+    run = session.connection().exec_driver_sql
+    make, find, *_ = asked.steps()
+    run(*make)
+    return int(run(*find).one()[1])
+
+
+def fade(session: orm.Session, checkin_id: UUID) -> None:
+    """Take a check-in's position away."""
+    query = (
+        "DELETE FROM checkin_points USING checkin_rows AS r WHERE r.seq = checkin_points.seq AND r.id = :i"
+    )
+    session.execute(sa.text(query), {"i": checkin_id})

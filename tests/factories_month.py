@@ -9,13 +9,14 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from conftest import Service
 from factories_auth import make_account, token_for
+from factories_checkins import grounds
 from sqlalchemy import orm
 
 from geo.verdict import Reason
 from server import ids, state
 from server.access import Role
 from server.auth.models import Account
-from server.checkins.models import CheckIn, Judgement, Withdrawal
+from server.checkins.models import CheckInRow, Judgement, Withdrawal
 from server.month.models import CalendarYear, PersonMonth, PolicyRow
 from server.places.models import Region, RegionSuccessor, RegionVersion
 from server.places.rules import RegionKind
@@ -179,12 +180,11 @@ def make_check_in(
     """Insert a check-in that says `evidence` of its day, without touching the month's masks."""
     verdict, standing, reason = {**EVIDENCE, **SILENT}[evidence]
     moment = datetime.combine(day, datetime.strptime(at, "%H:%M").time(), BEIJING)  # noqa: DTZ007  Zone given beside.
-    made = CheckIn(
+    made = CheckInRow(
         person_id=person,
         id=ids.new_id(moment),
         received_at=moment + timedelta(seconds=2),
         event_at=moment,
-        captured_at=moment,
         sent_at=moment + timedelta(seconds=1),
         day=day,
         utc_offset_min=480,
@@ -194,7 +194,7 @@ def make_check_in(
         standing=standing,
         outside_work=False,
         note=note,
-        village_code=village,
+        grounds=grounds(session, village),
         content_hash=b"",
     )
     session.add(made)

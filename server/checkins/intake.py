@@ -18,6 +18,7 @@ import psycopg
 from server import bounded, deadlines, durable, metrics, problems
 from server.checkins import judging, rules, storing
 from server.checkins.judging import Incoming, Views
+from server.checkins.names import Numbers
 from server.checkins.record import Record
 from server.checkins.storing import Found, Kept, Looked
 from server.checkins.writer import STORE_WITHIN_S, Writer
@@ -54,6 +55,7 @@ class Intake:
         self._views = Views(default_region=settings.district_code)
         self._states: dict[str, int] | None = None
         self._atlas = atlases.Atlas()
+        self._numbers = Numbers()
         self._writer: Writer[Incoming, Outcome] = Writer(
             self._store, abandon=self._abandon, queue=settings.intake_queue, group=settings.intake_group
         )
@@ -94,7 +96,7 @@ class Intake:
         questions = [self._ask(item, known) for item in group]
         await self._load_shapes(connection, questions)
         refused, candidates = self._judge(group, questions, known, await _stored_before(connection, group))
-        new = await storing.keep(connection, list(candidates.values()))
+        new = await storing.keep(connection, list(candidates.values()), self._numbers)
         # What is read and recorded from here on follows a commit: rows never change once they are stored, and whoever
         # gets no answer because this fails sends again.
         replayed = await self._replayed(connection, group, refused, new)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from geo.datum import Datum
-from geo.fix import Fix, evident_decimals_e7
+from geo.fix import Fix
 from geo.verdict import Thresholds, Verdict, VerdictKind, judge
 from server.checkins import rules
 from server.checkins.record import Record, StoredPosition
@@ -217,17 +217,18 @@ def exact(position: PositionIn) -> ExactPosition:
 
 
 def stored_position(fix: Fix, position: ExactPosition, salt: bytes) -> StoredPosition:
-    """Return the row that keeps the coordinates, as sent and in WGS-84."""
+    """Return the row that keeps the coordinates, as sent and, where that differs, in WGS-84."""
     at = fix.position()
+    wgs = round(at.lon * E7), round(at.lat * E7)
+    differs = wgs != (position.lon_e7, position.lat_e7)
     return StoredPosition(
         salt=salt,
         lon_e7=position.lon_e7,
         lat_e7=position.lat_e7,
-        wgs_lon_e7=round(at.lon * E7),
-        wgs_lat_e7=round(at.lat * E7),
+        wgs_lon_e7=wgs[0] if differs else None,
+        wgs_lat_e7=wgs[1] if differs else None,
         altitude_cm=position.altitude_cm,
         speed_cmps=position.speed_cmps,
-        decimals=evident_decimals_e7(lon_e7=position.lon_e7, lat_e7=position.lat_e7),
     )
 
 

@@ -1,7 +1,9 @@
 """Check-ins as they came, their positions apart, later judgements, withdrawals and refused attempts.
 
-The hot table carries no foreign keys and one unique index: the person comes from a verified token, whose account is
-tied to the person by a foreign key, and nobody may delete people (performance.md: 20 % of the intake's ceiling).
+The hot tables are narrow (DECISIONS.md 43): values of enumerations are one byte (server.checkins.codes), and what
+repeats for a village or a phone is a row of its own. Read them through the view `checkins`, which shows texts. They
+carry no foreign keys and one unique index each: the person comes from a verified token, whose account is tied to the
+person by a foreign key, and nobody may delete people (performance.md: 20 % of the intake's ceiling).
 """
 
 from datetime import date, datetime
@@ -11,29 +13,128 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from geo.verdict import Band, VerdictKind
+from geo.datum import Datum
+from geo.verdict import VerdictKind
 from server import db
-from server.checkins.rules import Kind, Standing
+from server.checkins import codes, views
+from server.checkins.rules import Standing
 
 Small = sa.SmallInteger
 Real = postgresql.REAL
 
 
-class CheckIn(db.Base):
-    """One check-in (签到) as received and as first judged. Never updated, never deleted (M14, M24)."""
+class CheckInRow(db.Base):
+    """One check-in (签到) as received and as first judged, as it lies on disk. Never updated, never deleted (M14, M24).
 
-    __tablename__ = "checkins"
+    The columns are in the order that leaves no gaps: PostgreSQL aligns each to its own size.
+    """
+
+    __tablename__ = "checkin_rows"
     __table_args__ = (
         sa.PrimaryKeyConstraint("person_id", "id"),
         sa.Index(None, "received_at", postgresql_using="brin"),
         sa.Index(None, "day", postgresql_using="brin"),
-        db.one_of("kind", Kind),
-        db.one_of("verdict", VerdictKind),
-        db.one_of("band", Band),
-        db.one_of("standing", Standing),
+        *(db.one_of(column, known.values()) for column, known in codes.CODES.items()),
         {"info": {"grant": db.APPEND}},
     )
 
+    seq: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True))  # The key of its position.
+    received_at: Mapped[datetime]
+    event_at: Mapped[datetime]
+    captured_at: Mapped[datetime | None]  # NULL: as event_at, when the phone's clock was right.
+    sent_at: Mapped[datetime]
+    day: Mapped[date]
+    accuracy_m: Mapped[float | None] = mapped_column(Real)
+    fix_age_s: Mapped[float | None] = mapped_column(Real)
+    margin_m: Mapped[float | None] = mapped_column(Real)
+    p_inside: Mapped[float | None] = mapped_column(Real)
+    p_zone: Mapped[float | None] = mapped_column(Real)
+    grounds: Mapped[int | None]  # checkin_grounds; NULL: none.
+    phone: Mapped[int | None]  # checkin_phones; NULL: nothing was said.
+    utc_offset_min: Mapped[int] = mapped_column(Small)
+    # The month as it was told to the phone, in halves, so that a replay gives the same bytes.
+    month_counted: Mapped[int | None] = mapped_column(Small)
+    month_need: Mapped[int | None] = mapped_column(Small)
+    month_due: Mapped[int | None] = mapped_column(Small)
+    month_away: Mapped[int | None] = mapped_column(Small)
+    kind: Mapped[str] = mapped_column(codes.Code("kind"))
+    verdict: Mapped[str] = mapped_column(codes.Code("verdict"))
+    reason: Mapped[str] = mapped_column(codes.Code("reason"))
+    standing: Mapped[str] = mapped_column(codes.Code("standing"))
+    band: Mapped[str | None] = mapped_column(codes.Code("band"))
+    no_position: Mapped[str | None] = mapped_column(codes.Code("no_position"))
+    month_tier: Mapped[str | None] = mapped_column(codes.Code("month_tier"))
+    outside_work: Mapped[bool]
+    person_id: Mapped[UUID]
+    id: Mapped[UUID]
+    posting_id: Mapped[UUID | None]
+    commitment: Mapped[bytes | None]
+    content_hash: Mapped[bytes]
+    client: Mapped[str | None]  # With `provider`: what a phone said that checkin_phones has no room for.
+    provider: Mapped[str | None]
+    note: Mapped[str | None]
+
+
+class CheckInGrounds(db.Base):
+    """What a verdict rests on: the village, the exclusion zone that the reason names, the boundary versions."""
+
+    __tablename__ = "checkin_grounds"
+    __table_args__ = (
+        sa.UniqueConstraint("village_code", "zone_name", "versions", postgresql_nulls_not_distinct=True),
+        {"info": {"grant": db.APPEND}},
+    )
+
+    id: Mapped[int] = mapped_column(sa.Integer, sa.Identity(always=True), primary_key=True)
+    village_code: Mapped[str | None]
+    zone_name: Mapped[str | None]
+    versions: Mapped[list[UUID] | None] = mapped_column(postgresql.ARRAY(sa.Uuid()))
+
+
+class CheckInPhone(db.Base):
+    """What phones of one make say of themselves; as many of them as server.checkins.names allows."""
+
+    __tablename__ = "checkin_phones"
+    __table_args__ = (
+        sa.UniqueConstraint("client", "provider", "datum", "mocked", postgresql_nulls_not_distinct=True),
+        db.one_of("datum", Datum),
+        {"info": {"grant": db.APPEND}},
+    )
+
+    id: Mapped[int] = mapped_column(sa.Integer, sa.Identity(always=True), primary_key=True)
+    client: Mapped[str | None]
+    provider: Mapped[str | None]
+    datum: Mapped[str | None]
+    mocked: Mapped[bool | None]
+
+
+class CheckInPosition(db.Base):
+    """The coordinates of a check-in, apart from it so that they can fade (ruling 22).
+
+    Degrees in 1e-7: as sent, in the sender's datum, and in WGS-84 where that differs. No path, no track: one position
+    a check-in.
+    """
+
+    __tablename__ = "checkin_points"
+    __table_args__ = ({"info": {"grant": db.APPEND}},)
+
+    seq: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)  # Of the check-in.
+    lon_e7: Mapped[int]
+    lat_e7: Mapped[int]
+    wgs_lon_e7: Mapped[int | None]  # NULL: as sent.
+    wgs_lat_e7: Mapped[int | None]
+    altitude_cm: Mapped[int | None]
+    speed_cmps: Mapped[int | None]
+    salt: Mapped[bytes]
+
+
+class CheckIn(db.Base):
+    """One check-in (签到) as people read it: the view over its row, its grounds and its phone."""
+
+    __tablename__ = "checkins"
+    __table_args__ = (sa.PrimaryKeyConstraint("person_id", "id"),)
+    metadata = db.VIEWS
+
+    seq: Mapped[int] = mapped_column(sa.BigInteger)
     person_id: Mapped[UUID]
     id: Mapped[UUID]
     received_at: Mapped[datetime]
@@ -65,10 +166,8 @@ class CheckIn(db.Base):
     versions: Mapped[list[UUID] | None] = mapped_column(
         postgresql.ARRAY(sa.Uuid())
     )  # Boundary versions judged by.
-    duplicate_of: Mapped[UUID | None]
     commitment: Mapped[bytes | None]
     content_hash: Mapped[bytes]
-    # The month as it was told to the phone, in halves, so that a replay gives the same bytes.
     month_counted: Mapped[int | None] = mapped_column(Small)
     month_need: Mapped[int | None] = mapped_column(Small)
     month_due: Mapped[int | None] = mapped_column(Small)
@@ -76,25 +175,8 @@ class CheckIn(db.Base):
     month_tier: Mapped[str | None]
 
 
-class CheckInPosition(db.Base):
-    """The coordinates of a check-in, apart from it so that they can fade (ruling 22).
-
-    Degrees in 1e-7: as sent, in the sender's datum, and in WGS-84. No path, no track: one position a check-in.
-    """
-
-    __tablename__ = "checkin_positions"
-    __table_args__ = (sa.PrimaryKeyConstraint("person_id", "checkin_id"), {"info": {"grant": db.APPEND}})
-
-    person_id: Mapped[UUID]
-    checkin_id: Mapped[UUID]
-    salt: Mapped[bytes]
-    lon_e7: Mapped[int]
-    lat_e7: Mapped[int]
-    wgs_lon_e7: Mapped[int]
-    wgs_lat_e7: Mapped[int]
-    altitude_cm: Mapped[int | None]
-    speed_cmps: Mapped[int | None]
-    decimals: Mapped[int] = mapped_column(Small)
+db.add_view("checkins", views.CHECKINS)
+db.add_view("checkin_positions", views.POSITIONS)
 
 
 class Judgement(db.Base):

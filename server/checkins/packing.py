@@ -7,9 +7,8 @@ PostgreSQL refuses one whose elements are of another type.
 """
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -55,7 +54,6 @@ def _text(value: str) -> bytes:
     return _length(len(content)) + content
 
 
-_word = lru_cache(maxsize=4096)(_text)
 # A comprehension for each type: calling an encoder for each element would cost as much as the encoding.
 _TYPES: dict[str, tuple[int, Callable[[Column], list[bytes]]]] = {
     # The number is the element's type in pg_type, fixed for the built-in ones.
@@ -76,21 +74,34 @@ _TYPES: dict[str, tuple[int, Callable[[Column], list[bytes]]]] = {
     ),
     "uuid": (2950, lambda column: [_NULL if v is None else _SIXTEEN + v.bytes for v in column]),
 }
-_WORDS = (_TYPES["text"][0], lambda column: [_NULL if v is None else _word(v) for v in column])
+_CHAR = 18
 
 
-def packer(kind: str, *, words: bool = False) -> Callable[[Column], Packed]:
+def packer(kind: str) -> Callable[[Column], Packed]:
     """Return the function that packs a column of this type (a name as in a cast); None becomes NULL.
 
-    `words` is for texts of which there are few, such as the values of an enumeration: they are remembered. Raises
-    KeyError for a type that is not here. The function raises what the encoding of an element raises: struct.error for
+    Raises KeyError for a type that is not here. The function raises what the encoding of an element raises: struct.error for
     a number out of range, UnicodeEncodeError for a lone surrogate.
     """
-    number, encode = _WORDS if words else _TYPES[kind]
+    number, encode = _TYPES[kind]
 
     def pack(column: Column) -> Packed:
         elements = encode(column)
         return Packed(_HEAD(1, 1, number, len(elements), 1) + b"".join(elements))
+
+    return pack
+
+
+def coder(codes: Mapping[str, str]) -> Callable[[Column], Packed]:
+    """Return the function that packs a column of texts as their codes, of PostgreSQL's one-byte type ``"char"``.
+
+    The function raises KeyError for a text that has no code: what is unknown is refused, not stored as something else.
+    """
+    encoded = {None: _NULL} | {text: _length(1) + code.encode("ascii") for text, code in codes.items()}
+
+    def pack(column: Column) -> Packed:
+        elements = [encoded[each] for each in column]
+        return Packed(_HEAD(1, 1, _CHAR, len(elements), 1) + b"".join(elements))
 
     return pack
 

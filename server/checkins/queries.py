@@ -47,10 +47,7 @@ def _seen(condition: sa.ColumnElement[bool]) -> sa.Select[CheckIn, CheckInPositi
     newest = orm.aliased(Judgement, newest_judgement())
     return (
         sa.select(CheckIn, CheckInPosition, newest, Withdrawal)
-        .outerjoin(
-            CheckInPosition,
-            sa.and_(CheckInPosition.person_id == CheckIn.person_id, CheckInPosition.checkin_id == CheckIn.id),
-        )
+        .outerjoin(CheckInPosition, CheckInPosition.seq == CheckIn.seq)
         .outerjoin(newest, sa.true())
         .outerjoin(
             Withdrawal,

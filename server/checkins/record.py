@@ -20,7 +20,7 @@ LATE_AFTER = timedelta(minutes=10)
 
 
 class Record(NamedTuple):
-    """One row of `checkins`, in the order of its columns.
+    """One row of the view `checkins`, as it was received and judged.
 
     A tuple, because thousands a second are made and turned into columns: a frozen dataclass takes 15 us for it.
     """
@@ -67,16 +67,15 @@ COLUMNS = Record._fields
 
 
 class StoredPosition(NamedTuple):
-    """One row of `checkin_positions` without its key, in the order of its columns."""
+    """One row of `checkin_points` without its key; all that fades."""
 
     salt: bytes
     lon_e7: int
     lat_e7: int
-    wgs_lon_e7: int
-    wgs_lat_e7: int
+    wgs_lon_e7: int | None  # None: as sent.
+    wgs_lat_e7: int | None
     altitude_cm: int | None
     speed_cmps: int | None
-    decimals: int
 
 
 def from_row(row: Mapping[str, object]) -> Record:

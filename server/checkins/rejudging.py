@@ -131,10 +131,7 @@ def _batch(
     newest = orm.aliased(Judgement, queries.newest_judgement())
     query = (
         sa.select(CheckIn, CheckInPosition, newest)
-        .outerjoin(
-            CheckInPosition,
-            sa.and_(CheckInPosition.person_id == CheckIn.person_id, CheckInPosition.checkin_id == CheckIn.id),
-        )
+        .outerjoin(CheckInPosition, CheckInPosition.seq == CheckIn.seq)
         .outerjoin(newest, sa.true())
         .where(condition)
         .order_by(CheckIn.person_id, CheckIn.id)
@@ -180,7 +177,6 @@ def _position(position: CheckInPosition) -> StoredPosition:
         wgs_lat_e7=position.wgs_lat_e7,
         altitude_cm=position.altitude_cm,
         speed_cmps=position.speed_cmps,
-        decimals=position.decimals,
     )
 
 

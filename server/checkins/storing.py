@@ -15,50 +15,44 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from server.checkins import packing
+from server.checkins import names, packing
+from server.checkins.codes import CODES
+from server.checkins.names import Numbers
 from server.checkins.record import COLUMNS, Record, StoredPosition, from_row
 
-_TYPES = {
-    "person_id": "uuid", "id": "uuid", "received_at": "timestamptz", "event_at": "timestamptz",
-    "captured_at": "timestamptz", "sent_at": "timestamptz", "day": "date", "utc_offset_min": "smallint",
-    "mocked": "boolean", "accuracy_m": "real", "fix_age_s": "real", "margin_m": "real", "p_inside": "real",
-    "p_zone": "real", "outside_work": "boolean", "posting_id": "uuid", "commitment": "bytea", "content_hash": "bytea",
-    "month_counted": "smallint", "month_need": "smallint", "month_due": "smallint", "month_away": "smallint",
+_TYPES = {  # In the order of `checkin_rows`, without the number that the database gives.
+    "received_at": "timestamptz", "event_at": "timestamptz", "captured_at": "timestamptz", "sent_at": "timestamptz",
+    "day": "date", "accuracy_m": "real", "fix_age_s": "real", "margin_m": "real", "p_inside": "real", "p_zone": "real",
+    "grounds": "integer", "phone": "integer", "utc_offset_min": "smallint", "month_counted": "smallint",
+    "month_need": "smallint", "month_due": "smallint", "month_away": "smallint", "kind": '"char"', "verdict": '"char"',
+    "reason": '"char"', "standing": '"char"', "band": '"char"', "no_position": '"char"', "month_tier": '"char"',
+    "outside_work": "boolean", "person_id": "uuid", "id": "uuid", "posting_id": "uuid", "commitment": "bytea",
+    "content_hash": "bytea", "client": "text", "provider": "text", "note": "text",
 }  # fmt: skip
 _POSITION = {  # In the order of StoredPosition.
     "salt": "bytea", "lon_e7": "integer", "lat_e7": "integer", "wgs_lon_e7": "integer", "wgs_lat_e7": "integer",
-    "altitude_cm": "integer", "speed_cmps": "integer", "decimals": "smallint",
+    "altitude_cm": "integer", "speed_cmps": "integer",
 }  # fmt: skip
 MASKS = ("sure", "unsure", "unfenced", "outside", "claimed")
 Masks = tuple[int, int, int, int, int]
 MARGIN = timedelta(days=2)
 
 
-_KINDS = (
-    *(_TYPES.get(name, "text") for name in COLUMNS), *_POSITION.values(), "date", *("bigint" for _ in MASKS),
-)  # fmt: skip
-_WORDS = frozenset(
-    {"kind", "verdict", "reason", "standing", "band", "datum", "no_position", "village_code", "month_tier"}
-)
+_KINDS = (*_TYPES.values(), *_POSITION.values(), "date", *("bigint" for _ in MASKS))
 _PACKERS = tuple(
-    packing.packer(kind, words=name in _WORDS)
-    for name, kind in zip((*COLUMNS, *_POSITION, "month", *MASKS), _KINDS, strict=True)
+    packing.coder(CODES[name]) if name in CODES else packing.packer(kind)
+    for name, kind in zip((*_TYPES, *_POSITION, "month", *MASKS), _KINDS, strict=True)
 )
 
 
-def _columns(names: Sequence[str]) -> sql.Composed:
+def _columns(names: Iterable[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
 def _keep_statement() -> bytes:
     """Insert the check-ins that are new, their positions and their bits in the month; return the new keys."""
-    given = [*COLUMNS, *_POSITION, "month", *MASKS]
     arrays = sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in _KINDS)
-    stored = sql.SQL(", ").join(
-        # An array column cannot be unnested beside plain ones, so the versions travel as text.
-        sql.SQL("g.versions::uuid[]") if name == "versions" else sql.SQL("g.{}").format(sql.Identifier(name))
-        for name in COLUMNS
-    )
+    stored = sql.SQL(", ").join(sql.SQL("g.{}").format(sql.Identifier(name)) for name in _TYPES)
     ored = sql.SQL(", ").join(sql.SQL("bit_or(g.{})").format(sql.Identifier(name)) for name in MASKS)
     merged = sql.SQL(", ").join(
         sql.SQL("{0} = m.{0} | excluded.{0}").format(sql.Identifier(name)) for name in MASKS
@@ -66,10 +60,10 @@ def _keep_statement() -> bytes:
     return (
         sql.SQL(
             """WITH g AS (SELECT * FROM unnest({arrays}) AS g({given})),
-        new AS (INSERT INTO checkins ({columns}) SELECT {stored} FROM g
-            ON CONFLICT (person_id, id) DO NOTHING RETURNING person_id, id),
-        positions AS (INSERT INTO checkin_positions (person_id, checkin_id, {position})
-            SELECT g.person_id, g.id, {position} FROM g JOIN new USING (person_id, id) WHERE g.lon_e7 IS NOT NULL),
+        new AS (INSERT INTO checkin_rows ({columns}) SELECT {stored} FROM g
+            ON CONFLICT (person_id, id) DO NOTHING RETURNING person_id, id, seq),
+        positions AS (INSERT INTO checkin_points (seq, {position})
+            SELECT new.seq, {position} FROM g JOIN new USING (person_id, id) WHERE g.lon_e7 IS NOT NULL),
         masks AS (INSERT INTO person_months AS m (person_id, month, {masks})
             SELECT g.person_id, g.month, {ored} FROM g JOIN new USING (person_id, id)
             WHERE g.sure | g.unsure | g.unfenced | g.outside | g.claimed <> 0
@@ -79,10 +73,10 @@ def _keep_statement() -> bytes:
         )
         .format(
             arrays=arrays,
-            given=_columns(given),
-            columns=_columns(COLUMNS),
+            given=_columns((*_TYPES, *_POSITION, "month", *MASKS)),
+            columns=_columns(_TYPES),
             stored=stored,
-            position=_columns(tuple(_POSITION)),
+            position=_columns(_POSITION),
             masks=_columns(MASKS),
             ored=ored,
             merged=merged,
@@ -120,7 +114,7 @@ OPTIONS = "-c plan_cache_mode=force_generic_plan"
 SUCCESSORS = "SELECT from_code, to_code, from_day FROM region_successors"
 STORED = """SELECT c.*, p.salt, p.lon_e7, p.lat_e7, p.altitude_cm, p.speed_cmps
 FROM unnest(%s::uuid[], %s::uuid[]) AS k(person_id, id) JOIN checkins c USING (person_id, id)
-LEFT JOIN checkin_positions p ON p.person_id = c.person_id AND p.checkin_id = c.id"""
+LEFT JOIN checkin_points p USING (seq)"""
 ATTEMPTS_A_DAY = 200
 """Refused attempts kept of one person and day at most, so that a broken phone in a loop cannot fill the disk."""
 REFUSED = f"""INSERT INTO checkin_attempts (at, person_id, account_id, checkin_id, code, status, body)
@@ -180,26 +174,31 @@ class Looked:
     masks: dict[tuple[UUID, date], Masks]
 
 
-async def keep(connection: psycopg.AsyncConnection[Any], group: Sequence[Kept]) -> set[tuple[UUID, UUID]]:
+async def keep(
+    connection: psycopg.AsyncConnection[Any], group: Sequence[Kept], numbers: Numbers
+) -> set[tuple[UUID, UUID]]:
     """Insert what is new of a group; return the keys that were new.
 
     One statement, so outside of a transaction it is one: it has happened once its end was confirmed. Sorted by key, so
-    that two workers that store the same people lock in the same order.
+    that two workers that store the same people lock in the same order. What the group names and `numbers` does not know
+    is made and learned before, in a transaction of its own.
     """
     if not group:
         return set()
-    cursor = await connection.execute(KEEP, parameters(group), prepare=True)
+    unknown = numbers.lacks(kept.record for kept in group)
+    known = numbers if unknown is None else await names.learn(connection, unknown, numbers)
+    cursor = await connection.execute(KEEP, parameters(group, known), prepare=True)
     return {(row[0], row[1]) for row in await cursor.fetchall()}
 
 
-def parameters(group: Sequence[Kept]) -> list[packing.Packed]:
-    """Return the parameters of KEEP for a group that is not empty: a binary array a column."""
+def parameters(group: Sequence[Kept], numbers: Numbers) -> list[packing.Packed]:
+    """Return the parameters of KEEP for a group that is not empty: a binary array a column.
+
+    Raises KeyError for a value of an enumeration without a code, and for grounds that `numbers` does not know.
+    """
     ordered = sorted(group, key=lambda kept: kept.key)
     records = [kept.record for kept in ordered]
-    columns: list[Iterable[Any]] = list(zip(*records, strict=True))
-    columns[_VERSIONS] = [
-        None if r.versions is None else "{" + ",".join(map(str, r.versions)) + "}" for r in records
-    ]
+    columns: list[Iterable[Any]] = list(row_columns(records, numbers).values())
     columns += zip(*[_NOWHERE if kept.position is None else kept.position for kept in ordered], strict=True)
     columns.append([month_of(record.day) for record in records])
     columns += zip(*[kept.masks for kept in ordered], strict=True)
@@ -207,7 +206,19 @@ def parameters(group: Sequence[Kept]) -> list[packing.Packed]:
 
 
 _NOWHERE = (None,) * len(_POSITION)
-_VERSIONS = COLUMNS.index("versions")
+
+
+def row_columns(records: Sequence[Record], numbers: Numbers) -> dict[str, Sequence[Any]]:
+    """Return the columns of `checkin_rows` by name, in their order, with texts where the table has codes."""
+    given = dict(zip(COLUMNS, zip(*records, strict=True), strict=True))
+    given["captured_at"] = tuple(
+        None if captured == event else captured
+        for captured, event in zip(given["captured_at"], given["event_at"], strict=True)
+    )
+    given["grounds"] = tuple([numbers.of_grounds(names.grounds_of(record)) for record in records])
+    phones = [numbers.of_phone(names.phone_of(record)) for record in records]
+    given["phone"], given["client"], given["provider"] = zip(*phones, strict=True)
+    return {name: given[name] for name in _TYPES}
 
 
 def asked(items: Sequence[tuple[UUID, UUID]], days: Iterable[date]) -> tuple[list[UUID], list[Any]]:
@@ -253,8 +264,8 @@ async def stored(
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(STORED, ([k[0] for k in keys], [k[1] for k in keys]))
         rows = await cursor.fetchall()
-    names = ("salt", "lon_e7", "lat_e7", "altitude_cm", "speed_cmps")
-    return {(r["person_id"], r["id"]): Found(from_row(r), *(r[name] for name in names)) for r in rows}
+    position = ("salt", "lon_e7", "lat_e7", "altitude_cm", "speed_cmps")
+    return {(r["person_id"], r["id"]): Found(from_row(r), *(r[name] for name in position)) for r in rows}
 
 
 def postings_by_person(rows: Iterable[Sequence[Any]]) -> dict[Any, tuple[ActivePosting, ...]]:

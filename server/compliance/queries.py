@@ -12,8 +12,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from geo.verdict import VerdictKind
 from server import problems
 from server.access import Role, Who
+from server.checkins import codes
+from server.checkins.rules import Standing
 from server.compliance.columns import Columns, of_bytes
 from server.compliance.rules import KEPT
 from server.month.masks import Month
@@ -94,11 +97,15 @@ WITH RECURSIVE near AS MATERIALIZED (
 `segments` say what a village that was merged is called when: itself, then each successor from its day on (edge 48).
 """
 
-_RECOMPUTED = """
+_SPEAKS = ", ".join(
+    f"COALESCE({codes.code_of(name, f'j.{name}')}, c.{name}) AS {name}" for name in ("verdict", "standing")
+)
+_IS = {value: codes.one("verdict", value) for value in VerdictKind}
+_RECOMPUTED = f"""
 WITH speaking AS (
-    SELECT c.person_id, COALESCE(j.verdict, c.verdict) AS verdict, COALESCE(j.standing, c.standing) AS standing,
+    SELECT c.person_id, {_SPEAKS},
         CAST(3 AS bigint) << (2 * (c.day - CAST(:first AS date))) AS bits
-    FROM checkins AS c
+    FROM checkin_rows AS c
     LEFT JOIN (
         SELECT DISTINCT ON (person_id, checkin_id) person_id, checkin_id, verdict, standing
         FROM checkin_judgements ORDER BY person_id, checkin_id, seq DESC
@@ -110,17 +117,20 @@ WITH speaking AS (
         )
 ), again AS (
     SELECT person_id,
-        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = 'inside'), 0) AS sure,
-        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = 'unsure'), 0) AS unsure,
-        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = 'no_fence'), 0) AS unfenced,
-        COALESCE(bit_or(bits) FILTER (WHERE verdict IN ('outside', 'town')), 0) AS outside,
-        COALESCE(bit_or(bits) FILTER (WHERE standing = 'claimed'), 0) AS claimed
-    FROM (SELECT *, standing IN ('counted', 'provisional') AS counts FROM speaking) AS s
+        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = {_IS[VerdictKind.INSIDE]}), 0) AS sure,
+        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = {_IS[VerdictKind.UNSURE]}), 0) AS unsure,
+        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = {_IS[VerdictKind.NO_FENCE]}), 0) AS unfenced,
+        COALESCE(bit_or(bits) FILTER (WHERE verdict IN ({_IS[VerdictKind.OUTSIDE]}, {_IS[VerdictKind.TOWN]})), 0) AS outside,
+        COALESCE(bit_or(bits) FILTER (WHERE standing = {codes.one("standing", Standing.CLAIMED)}), 0) AS claimed
+    FROM (
+        SELECT *, standing IN ({codes.one("standing", Standing.COUNTED)}, {codes.one("standing", Standing.PROVISIONAL)}) AS counts
+        FROM speaking
+    ) AS s
     GROUP BY person_id
-)"""
+)"""  # noqa: S608  Constants of ours.
 """The masks as the records say: the newest judgement of a check-in speaks, else its own; withdrawn ones are silent.
 
-Days are subtracted: EXTRACT gives a numeric, which would take a fifth of the whole query.
+By codes, because a text for each row would cost more than everything else. Days are subtracted: EXTRACT gives a numeric, which would take a fifth of the whole query.
 """
 
 _LISTED = """, seen AS (

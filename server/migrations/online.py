@@ -123,6 +123,22 @@ def fill(table: str, values: str, where: str) -> int:
         return changed
 
 
+def copy(table: str, alias: str, statements: Sequence[str]) -> None:
+    """Run the statements for a few pages of a table at a time, in turn, each a transaction, under the short timeouts.
+
+    Each has ``{some}`` where the rows of the table, called `alias`, are chosen, and inserts what is not there yet with ON
+    CONFLICT DO NOTHING, so that an interrupted run can go on. Copying stops nobody: it reads, and writes elsewhere.
+    """
+    chosen = f"{alias}.ctid >= '({{}},0)' AND {alias}.ctid < '({{}},0)'"
+    context = op.get_context()
+    with context.autocommit_block():
+        page = 0
+        while page == 0 or (not context.as_sql and page < _pages(op.get_bind(), table)):
+            for statement in statements:
+                op.execute(statement.format(some=chosen.format(page, page + PAGES_A_BATCH)))
+            page += PAGES_A_BATCH
+
+
 def _pages(bind: sa.Connection, table: str) -> int:
     size = sa.text("SELECT pg_relation_size(CAST(:name AS regclass)) / current_setting('block_size')::int")
     return int(bind.execute(size, {"name": table}).scalar_one())

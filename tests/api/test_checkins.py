@@ -17,6 +17,7 @@ from factories_checkins import (
     Cadre,
     World,
     check_in,
+    fade,
     make_cadre,
     make_world,
     position,
@@ -535,7 +536,7 @@ def test_the_coordinates_can_go_and_a_resend_is_still_recognised(service: Servic
     one, body = ids.new_id(), check_in(NOON, salt="AAECAwQFBgcICQoLDA0ODw")
     put(service, cadre, body, one)
     with service.database.write() as session:
-        session.execute(sa.text("DELETE FROM checkin_positions WHERE checkin_id = :i"), {"i": one})
+        fade(session, one)
     assert put(service, cadre, body, one).status_code == 200
     moved = {**body, "position": position(lon=106.2071299)}
     assert put(service, cadre, moved, one).status_code == 409

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from conftest import Service, SetClock
 from factories_auth import make_account, token_for
-from factories_checkins import LONG_AGO, World, add_version, check_in, make_cadre, make_world, position
+from factories_checkins import LONG_AGO, World, add_version, check_in, fade, make_cadre, make_world, position
 from shapely import box
 
 from server import ids
@@ -129,7 +129,7 @@ def test_what_has_faded_cannot_be_judged_again_and_is_counted(
     with service.as_(cadre.token) as client:
         client.put(f"/v1/check-ins/{one}", json=check_in(NOON))
     with service.database.write() as session:
-        session.execute(sa.text("DELETE FROM checkin_positions WHERE checkin_id = :i"), {"i": one})
+        fade(session, one)
         found = judge_again(session, CheckIn.id == one, cause="boundary", write=True)
     assert (found.judged, found.faded, found.changes) == (1, 1, [])
     assert sure(service, cadre.person_id) == day_mask(16)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from factories_auth import add_grant, make_account
+from factories_checkins import grounds
 from factories_places import make_region, make_version, make_zone
 from factories_roster import make_person, make_place, make_posting
 from geoalchemy2.shape import from_shape
@@ -42,7 +43,7 @@ from server.auth import codes, sessions, tokens
 from server.auth.doorkeeper import Doorkeeper
 from server.auth.models import Account, GrantRevocation, LoginSession
 from server.auth.passwords import Hasher
-from server.checkins.models import Attempt, CheckIn, CheckInPosition
+from server.checkins.models import Attempt, CheckInPosition, CheckInRow
 from server.db import Database
 from server.month.models import PersonMonth, PolicyRow
 from server.places import publishing
@@ -254,21 +255,18 @@ class Builder:
         moment = NOW - timedelta(minutes=1)
         lon, lat = 1_061_000_000 + mark * 1111, 290_000_000 + mark * 1111
         other = ids.new_id(NOW)  # An id that others will try to use as theirs.
-        session.add_all(
-            CheckIn(
-                person_id=person, id=id_, received_at=moment, event_at=moment, captured_at=moment, sent_at=moment,
-                day=moment.date(), utc_offset_min=480, kind="day", verdict="inside", reason="in-village",
-                standing="counted", outside_work=False, note=note, village_code=target.village, content_hash=b"",
-                datum="wgs84", accuracy_m=10.0,
+        rows = [
+            CheckInRow(
+                person_id=person, id=id_, received_at=moment, event_at=moment, sent_at=moment, day=moment.date(),
+                utc_offset_min=480, kind="day", verdict="inside", reason="in-village", standing="counted",
+                outside_work=False, note=note, grounds=grounds(session, target.village), content_hash=b"",
+                accuracy_m=10.0,
             )
             for id_ in (key, other)
-        )  # fmt: skip
-        session.add(
-            CheckInPosition(
-                person_id=person, checkin_id=key, salt=b"s" * 16, lon_e7=lon, lat_e7=lat, wgs_lon_e7=lon,
-                wgs_lat_e7=lat, decimals=7,
-            )
-        )  # fmt: skip
+        ]  # fmt: skip
+        session.add_all(rows)
+        session.flush()
+        session.add(CheckInPosition(seq=rows[0].seq, salt=b"s" * 16, lon_e7=lon, lat_e7=lat))
         bits = 3 << (2 * (moment.day - 1))
         masks = dict.fromkeys(("unsure", "unfenced", "outside", "claimed"), 0)
         session.add(PersonMonth(person_id=person, month=date(2026, 6, 1), sure=bits, **masks))

@@ -129,7 +129,7 @@ def test_busy_is_waited_out_for_as_long_as_retry_after_says(
     service: Service, cadre: Cadre, pauses: list[float]
 ) -> None:
     with service.database.engine.connect() as held, held.begin() as lock:
-        held.execute(sa.text("LOCK TABLE checkins IN SHARE ROW EXCLUSIVE MODE"))
+        held.execute(sa.text("LOCK TABLE checkin_rows IN SHARE ROW EXCLUSIVE MODE"))
 
         def let_go(seconds: float) -> None:
             pauses.append(seconds)
@@ -282,7 +282,7 @@ def test_one_check_in_that_the_server_stumbles_over_holds_up_no_other(
         )
         session.execute(
             sa.text(
-                "CREATE TRIGGER stumble BEFORE INSERT ON checkins FOR EACH ROW EXECUTE FUNCTION stumble()"
+                "CREATE TRIGGER stumble BEFORE INSERT ON checkin_rows FOR EACH ROW EXECUTE FUNCTION stumble()"
             )
         )
     try:
@@ -292,7 +292,7 @@ def test_one_check_in_that_the_server_stumbles_over_holds_up_no_other(
             assert [answer.body["id"] for answer in phone.flush()] == [str(good)]
             assert phone.waiting() == 1
             with service.database.write() as session:
-                session.execute(sa.text("DROP TRIGGER stumble ON checkins"))
+                session.execute(sa.text("DROP TRIGGER stumble ON checkin_rows"))
             assert [answer.status for answer in phone.flush()] == [201]  # Sent again later, it is not lost.
     finally:
         with service.database.write() as session:

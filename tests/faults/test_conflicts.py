@@ -93,7 +93,7 @@ def test_a_group_given_up_for_another_is_tried_again_as_a_whole(
     hurried: Service, phone: httpx.Client, code: str
 ) -> None:
     one = ids.new_id()
-    with before_insert(hurried, "checkins", failing(2, code)) as owner:
+    with before_insert(hurried, "checkin_rows", failing(2, code)) as owner:
         answer = phone.put(f"/v1/check-ins/{one}", json=check_in(clock.now()))
         assert tries(owner) == 3
     assert answer.status_code == 201
@@ -102,7 +102,7 @@ def test_a_group_given_up_for_another_is_tried_again_as_a_whole(
 
 def test_a_group_given_up_again_and_again_ends_in_503(hurried: Service, phone: httpx.Client) -> None:
     one, body = ids.new_id(), check_in(clock.now())
-    with before_insert(hurried, "checkins", failing(1000, DEADLOCK)) as owner:
+    with before_insert(hurried, "checkin_rows", failing(1000, DEADLOCK)) as owner:
         answer = phone.put(f"/v1/check-ins/{one}", json=body)
         assert tries(owner) == MOST_TRIES
     assert_later(answer, "busy")
@@ -114,7 +114,7 @@ def test_a_session_that_the_database_ended_is_503_and_the_next_is_served(
     hurried: Service, phone: httpx.Client, officer: httpx.Client
 ) -> None:
     one, body = ids.new_id(), check_in(clock.now())
-    with before_insert(hurried, "checkins", failing(1, IDLE)):
+    with before_insert(hurried, "checkin_rows", failing(1, IDLE)):
         assert_later(phone.put(f"/v1/check-ins/{one}", json=body), "database-unavailable")
         assert phone.put(f"/v1/check-ins/{one}", json=body).status_code == 201
     with before_insert(hurried, "units", failing(1, IDLE)):

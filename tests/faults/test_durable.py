@@ -119,7 +119,7 @@ class Hasty(Intake):
         refused, candidates = self._judge(group, questions, known, ())
         from server.checkins import storing  # noqa: PLC0415  Only the broken variant needs it.
 
-        new = await storing.keep(connection, list(candidates.values()))
+        new = await storing.keep(connection, list(candidates.values()), self._numbers)
         found = await self._replayed(connection, group, refused, new)
         return [self._outcome(i, r, candidates, new, found) for i, r in zip(group, refused, strict=True)]
 
@@ -155,7 +155,7 @@ def test_an_error_at_commit_is_never_answered_as_stored(service: Service) -> Non
         )
         session.execute(
             sa.text(
-                "CREATE CONSTRAINT TRIGGER no AFTER INSERT ON checkins DEFERRABLE INITIALLY DEFERRED"
+                "CREATE CONSTRAINT TRIGGER no AFTER INSERT ON checkin_rows DEFERRABLE INITIALLY DEFERRED"
                 " FOR EACH ROW WHEN (NEW.note = 'doomed') EXECUTE FUNCTION no()"
             )
         )
@@ -184,7 +184,7 @@ def test_a_full_queue_answers_503_with_retry_after(clone: Clone, tmp_path: Path)
         world = make_world(service)
         cadres = [make_cadre(service, world) for _ in range(12)]
         with psycopg.connect(service.cloned.owner_url) as blocking:
-            blocking.execute("LOCK TABLE checkins IN ACCESS EXCLUSIVE MODE")
+            blocking.execute("LOCK TABLE checkin_rows IN ACCESS EXCLUSIVE MODE")
             with ThreadPoolExecutor(12) as pool:
                 answers = list(pool.map(lambda cadre: put_once(service, cadre), cadres))
         busy = [a for a in answers if a.status_code == 503]

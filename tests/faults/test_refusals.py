@@ -82,12 +82,12 @@ IN_THE_DATABASE = {
         (f"REVOKE CREATE ON SCHEMA public FROM {APP_ROLE}",),
     ),
     "role-rights-excess": (
-        (f"GRANT DELETE ON checkins TO {APP_ROLE}",),
-        (f"REVOKE DELETE ON checkins FROM {APP_ROLE}",),
+        (f"GRANT DELETE ON checkin_rows TO {APP_ROLE}",),
+        (f"REVOKE DELETE ON checkin_rows FROM {APP_ROLE}",),
     ),
     "role-rights-lacking": (
-        (f"REVOKE INSERT ON checkins FROM {APP_ROLE}",),
-        (f"GRANT INSERT ON checkins TO {APP_ROLE}",),
+        (f"REVOKE INSERT ON checkin_rows FROM {APP_ROLE}",),
+        (f"GRANT INSERT ON checkin_rows TO {APP_ROLE}",),
     ),
     "schema": (
         ("UPDATE alembic_version SET version_num = '0001'",),
@@ -123,12 +123,12 @@ def test_each_unsafe_state_of_the_database_is_refused_by_its_name(
 
 def test_a_right_on_a_single_column_is_a_right_too(database: Standing, settings: Settings) -> None:
     do, undo = (
-        f"GRANT UPDATE (note) ON checkins TO {APP_ROLE}",
-        f"REVOKE UPDATE (note) ON checkins FROM {APP_ROLE}",
+        f"GRANT UPDATE (note) ON checkin_rows TO {APP_ROLE}",
+        f"REVOKE UPDATE (note) ON checkin_rows FROM {APP_ROLE}",
     )
     with changed(database, (do,), (undo,)):
         assert "[role-rights-excess]" in refusal(settings)
-        assert "checkins: UPDATE" in refusal(settings)
+        assert "checkin_rows: UPDATE" in refusal(settings)
 
 
 def test_a_commit_that_does_not_wait_for_the_standby_is_refused(

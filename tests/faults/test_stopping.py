@@ -80,7 +80,7 @@ def test_a_service_that_is_told_to_stop_answers_what_is_under_way(database: Stan
             psycopg.connect(running.service.cloned.owner_url) as lock,
         ):
             time.sleep(1)
-            lock.execute("LOCK TABLE checkins IN ACCESS EXCLUSIVE MODE")  # So that much is under way.
+            lock.execute("LOCK TABLE checkin_rows IN ACCESS EXCLUSIVE MODE")  # So that much is under way.
             time.sleep(0.8)
             told = time.monotonic()
             running.process.send_signal(signal.SIGTERM)

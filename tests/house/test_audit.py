@@ -24,7 +24,7 @@ MUTATING = sorted(
 AUDITED = [operation for operation in MUTATING if operation not in NO_AUDIT]
 WORKING_STATE = {"throttles"}
 """How far guessing is slowed is counted before anybody knows whether the deed will succeed."""
-RECORDS = {"checkins-put": "checkins", "checkins-batch": "checkins", "auth-refresh": "sessions"}
+RECORDS = {"checkins-put": "checkin_rows", "checkins-batch": "checkin_rows", "auth-refresh": "sessions"}
 """What is written by a deed that leaves no audit row."""
 
 

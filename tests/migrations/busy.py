@@ -18,13 +18,16 @@ from server import clock, ids
 from server.access import Role
 
 TRIES = 6
-FILL = """INSERT INTO checkins (person_id, id, received_at, event_at, captured_at, sent_at, day, utc_offset_min, kind,
-    verdict, reason, standing, band, datum, provider, mocked, accuracy_m, fix_age_s, outside_work, village_code, content_hash)
+FILL = """WITH g AS (INSERT INTO checkin_grounds (village_code)
+    SELECT '5001161' || lpad(n::text, 5, '0') FROM generate_series(0, 299) AS n RETURNING id, village_code),
+f AS (INSERT INTO checkin_phones (provider, datum, mocked) VALUES ('gps', 'wgs84', false) RETURNING id)
+INSERT INTO checkin_rows (person_id, id, received_at, event_at, sent_at, day, utc_offset_min, kind, verdict, reason,
+    standing, band, accuracy_m, fix_age_s, outside_work, grounds, phone, content_hash)
 SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n %% 2000), 12, '0'))::uuid,
-    ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid, at, at, at, at, at::date, 480, 'day', 'inside',
-    'in-village', 'counted', 'inside', 'wgs84', 'gps', false, 12, 3, false, '5001161' || lpad((n %% 300)::text, 5, '0'),
-    decode(md5(n::text), 'hex')
-FROM (SELECT n, timestamptz '2025-01-01' + n * interval '20 seconds' AS at FROM generate_series(1, %s) AS n) AS made"""
+    ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid, at, at, at, at::date, 480, 'd', 'i', 'i', 'c', 'i',
+    12, 3, false, g.id, f.id, decode(md5(n::text), 'hex')
+FROM (SELECT n, timestamptz '2025-01-01' + n * interval '20 seconds' AS at FROM generate_series(1, %s) AS n) AS made
+CROSS JOIN f JOIN g ON g.village_code = '5001161' || lpad((n %% 300)::text, 5, '0')"""
 STOPPING = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
 """Modes that keep somebody from writing; the last keeps them from reading too."""
 _LOCKS = """SELECT l.pid, c.relname::text, l.mode FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
@@ -39,7 +42,7 @@ def fill(cloned: Cloned, rows: int) -> None:
     """Make a table of so many check-ins."""
     with psycopg.connect(cloned.owner_url, autocommit=True) as connection:
         connection.execute(FILL, (rows,))
-        connection.execute("ANALYZE checkins")
+        connection.execute("ANALYZE checkin_rows")
 
 
 @dataclass

@@ -36,7 +36,8 @@ ON_ALTER: Mapping[str, str] = {
 }
 NARROWING = re.compile(r"DROP TABLE|DROP COLUMN|ALTER COLUMN \S+ SET NOT NULL", re.IGNORECASE)
 REPEATABLE = re.compile(
-    r"IF (NOT )?EXISTS|CONCURRENTLY|VALIDATE CONSTRAINT|^SET |^UPDATE|^(BEGIN|COMMIT)$|SET NOT NULL",
+    r"IF (NOT )?EXISTS|CONCURRENTLY|VALIDATE CONSTRAINT|^SET |^UPDATE|^(BEGIN|COMMIT)$|SET NOT NULL"
+    r"|^INSERT INTO .* ON CONFLICT DO NOTHING$|^ANALYZE ",
     re.IGNORECASE,
 )
 
@@ -127,16 +128,29 @@ def _required(statements: Sequence[str], made: set[str]) -> Iterator[str]:
 
 
 def _unrepeatable(statements: Sequence[str]) -> Iterator[str]:
-    """Ask that a migration that leaves its transaction can be run again from its beginning."""
+    """Ask that a migration that leaves its transaction can be run again from its beginning.
+
+    What stands in one transaction with the new number of the schema is committed with it or not at all, so it is never
+    run again.
+    """
     if statements.count("COMMIT") < 2:
         return
     dropped: set[str] = set()
-    for each in statements[: len(statements) - 1 - statements[::-1].index("COMMIT")]:
+    for each in statements[: _numbered(statements)]:
         if drop := re.search(r"DROP CONSTRAINT IF EXISTS (\S+)", each):
             dropped.add(drop.group(1))
         added = re.search(r"ADD CONSTRAINT (\S+)", each)
         if not REPEATABLE.search(each) and not (added and added.group(1) in dropped):
             yield f"cannot be run again after an interruption: {each}"
+
+
+def _numbered(statements: Sequence[str]) -> int:
+    """Return where the transaction begins that writes the schema's number; the end, when none does."""
+    numbers = [place for place, each in enumerate(statements) if each.startswith("UPDATE alembic_version")]
+    if not numbers:
+        return len(statements) - 1 - statements[::-1].index("COMMIT")
+    begins = [place for place, each in enumerate(statements[: numbers[-1]]) if each in {"BEGIN", "COMMIT"}]
+    return begins[-1] if begins and statements[begins[-1]] == "BEGIN" else numbers[-1]
 
 
 def narrows(statements: Iterable[str]) -> bool:

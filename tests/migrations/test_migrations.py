@@ -21,6 +21,8 @@ from server.cluster import Cluster
 ROWS = Path(__file__).with_name("rows_0001.sql")
 """A small district as version 0.1.0 left it: rows in every table of revision 0001."""
 LINE = [script.revision for script in scripts()]
+GONE = {"checkins": {"duplicate_of"}}
+"""Columns that no release ever filled, taken away since: the first of double taps is found when it is asked for."""
 
 
 @pytest.fixture
@@ -37,7 +39,11 @@ def tables(url: str) -> dict[str, list[str]]:
             " JOIN pg_attribute a ON a.attrelid = format('public.%I', t.tablename)::regclass AND a.attnum > 0 AND NOT a.attisdropped"
             " WHERE t.schemaname = 'public' AND t.tableowner = current_user GROUP BY 1"
         ).fetchall()
-    return {name: columns for name, columns in rows if name not in {"alembic_version", "schema_revisions"}}
+    return {
+        name: [column for column in columns if column not in GONE.get(name, ())]
+        for name, columns in rows
+        if name not in {"alembic_version", "schema_revisions"}
+    }
 
 
 def content(url: str, columns: dict[str, list[str]]) -> dict[str, list[Any]]:
@@ -141,17 +147,23 @@ def test_migrations_and_models_make_the_same_schema_to_the_letter(empty: Cloned,
     "change",
     [
         "ALTER TABLE postings DROP CONSTRAINT postings_no_overlap_excl",
-        "ALTER TABLE checkins DROP CONSTRAINT checkins_kind_check, ADD CONSTRAINT checkins_kind_check CHECK (kind IN ('day'))",
+        "ALTER TABLE checkin_rows DROP CONSTRAINT checkin_rows_kind_check, ADD CONSTRAINT checkin_rows_kind_check CHECK (kind IN ('d'))",
         "DROP INDEX sessions_account_id_idx; CREATE INDEX sessions_account_id_idx ON sessions (account_id, id)",
-        "GRANT DELETE ON checkins TO zaicun_app",
-        "GRANT UPDATE (note) ON checkins TO zaicun_app",
+        "GRANT DELETE ON checkin_rows TO zaicun_app",
+        "GRANT UPDATE (note) ON checkin_rows TO zaicun_app",
+        "GRANT INSERT ON checkins TO zaicun_app",
+        (
+            "CREATE OR REPLACE VIEW checkin_positions AS SELECT person_id, id AS checkin_id, NULL::bytea AS salt, 0 AS lon_e7,"
+            " 0 AS lat_e7, 0 AS wgs_lon_e7, 0 AS wgs_lat_e7, 0 AS altitude_cm, 0 AS speed_cmps, 0::smallint AS decimals"
+            " FROM checkin_rows"
+        ),
         "GRANT SELECT ON people TO PUBLIC",
         "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO zaicun_app",
         "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "CREATE RULE r AS ON DELETE TO audit_log DO INSTEAD NOTHING",
         "CREATE VIEW v AS SELECT 1",
-        "ALTER TABLE checkins ALTER COLUMN note SET DEFAULT ''",
-        "ALTER TABLE checkins ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE checkin_rows ALTER COLUMN note SET DEFAULT ''",
+        "ALTER TABLE checkin_rows ENABLE ROW LEVEL SECURITY",
     ],
 )
 def test_a_schema_that_strays_is_seen(modelled: Cloned, change: str) -> None:
@@ -175,14 +187,14 @@ def test_an_old_row_that_breaks_a_new_rule_stops_the_migration_and_mending_it_go
     filled_as_released(empty)
     up(empty, "future_3")
     with psycopg.connect(empty.owner_url) as connection:
-        connection.execute("UPDATE checkins SET battery = 120")
-    with pytest.raises(sa.exc.IntegrityError, match="checkins_battery_check"):
+        connection.execute("UPDATE checkin_rows SET battery = 120")
+    with pytest.raises(sa.exc.IntegrityError, match="checkin_rows_battery_check"):
         up(empty, "future_4")
     with psycopg.connect(empty.owner_url) as connection:
-        connection.execute("UPDATE checkins SET battery = 99")
+        connection.execute("UPDATE checkin_rows SET battery = 99")
     up(empty, "future_4")
     assert any(
-        "checkins_battery_check" in each and "NOT VALID" not in each
+        "checkin_rows_battery_check" in each and "NOT VALID" not in each
         for each in dumped.schema(empty.owner_url)
     )
 
@@ -193,9 +205,11 @@ def test_what_an_interrupted_index_left_behind_is_built_anew(empty: Cloned) -> N
     with psycopg.connect(empty.owner_url, autocommit=True) as connection:
         with pytest.raises(psycopg.errors.DivisionByZero):
             connection.execute(
-                "CREATE INDEX CONCURRENTLY checkins_village_code_day_idx ON checkins ((1 / (utc_offset_min - utc_offset_min)))"
+                "CREATE INDEX CONCURRENTLY checkin_rows_posting_id_day_idx ON checkin_rows ((1 / (utc_offset_min - utc_offset_min)))"
             )
-        query = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'checkins_village_code_day_idx'::regclass"
+        query = (
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = 'checkin_rows_posting_id_day_idx'::regclass"
+        )
         assert connection.execute(query).fetchone() == (False,)
         up(empty, "future_3")
         assert connection.execute(query).fetchone() == (True,)

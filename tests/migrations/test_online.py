@@ -26,9 +26,9 @@ ROWS = int(os.environ.get("ZAICUN_PROVE_ROWS", "50000"))
 LONGEST_LOCK_S = 1.0
 EXPANDING = [script.revision for script in scripts([FUTURE]) if script.revision.startswith("future_")][:7]
 UNSAFE = {
-    "an index that stops writing": "op.create_index('checkins_all_idx', 'checkins', ['day', 'village_code', 'content_hash', 'event_at', 'reason'])",
-    "a type that rewrites the table": "op.alter_column('checkins', 'utc_offset_min', type_=sa.Integer())",
-    "a default that rewrites the table": "op.add_column('checkins', sa.Column('key', sa.Uuid(), server_default=sa.text('gen_random_uuid()')))",
+    "an index that stops writing": "op.create_index('checkin_rows_all_idx', 'checkin_rows', ['day', 'posting_id', 'content_hash', 'event_at', 'reason'])",
+    "a type that rewrites the table": "op.alter_column('checkin_rows', 'utc_offset_min', type_=sa.Integer())",
+    "a default that rewrites the table": "op.add_column('checkin_rows', sa.Column('key', sa.Uuid(), server_default=sa.text('gen_random_uuid()')))",
 }
 
 
@@ -109,7 +109,7 @@ def test_people_check_in_while_every_migration_runs(clone: Clone, tmp_path: Path
             "SELECT count(*) FROM checkins WHERE id = ANY(%s::uuid[])", (work.acknowledged,)
         ).fetchone()
         assert stored == (len(work.acknowledged),)
-        filled = connection.execute("SELECT count(*) FROM checkins WHERE battery IS NULL").fetchone()
+        filled = connection.execute("SELECT count(*) FROM checkin_rows WHERE battery IS NULL").fetchone()
         assert filled is not None
         assert filled[0] <= len(
             work.acknowledged
@@ -150,6 +150,6 @@ def test_an_unsafe_migration_is_caught_by_the_rules_and_by_the_clock(
         migrate.upgrade(cloned.owner_url, APP, "unsafe", also=[folder])
     # In proportion to the rows: at a million it is seconds.
     assert locks.longest_s > 0.5 * ROWS / 1_000_000, locks
-    assert "on checkins" in locks.longest
+    assert "on checkin_rows" in locks.longest
     if ROWS >= 1_000_000:
         assert locks.longest_s > LONGEST_LOCK_S

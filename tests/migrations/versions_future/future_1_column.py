@@ -13,8 +13,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("checkins", sa.Column("battery", sa.SmallInteger(), nullable=True))
+    op.add_column("checkin_rows", sa.Column("battery", sa.SmallInteger(), nullable=True))
 
 
 def downgrade() -> None:
-    op.drop_column("checkins", "battery")
+    op.drop_column("checkin_rows", "battery")

@@ -11,8 +11,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    online.create_index("checkins_village_code_day_idx", "checkins", ["village_code", "day"])
+    online.create_index("checkin_rows_posting_id_day_idx", "checkin_rows", ["posting_id", "day"])
 
 
 def downgrade() -> None:
-    online.drop_index("checkins_village_code_day_idx", "checkins")
+    online.drop_index("checkin_rows_posting_id_day_idx", "checkin_rows")

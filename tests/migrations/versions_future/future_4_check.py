@@ -13,8 +13,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    online.add_check("checkins_battery_check", "checkins", "battery BETWEEN 0 AND 100")
+    online.add_check("checkin_rows_battery_check", "checkin_rows", "battery BETWEEN 0 AND 100")
 
 
 def downgrade() -> None:
-    op.drop_constraint("checkins_battery_check", "checkins")
+    op.drop_constraint("checkin_rows_battery_check", "checkin_rows")

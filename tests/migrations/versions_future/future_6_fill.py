@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    online.fill("checkins", "battery = 50", "battery IS NULL")
+    online.fill("checkin_rows", "battery = 50", "battery IS NULL")
 
 
 def downgrade() -> None:

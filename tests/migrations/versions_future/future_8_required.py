@@ -12,9 +12,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    online.fill("checkins", "battery = 50", "battery IS NULL")
-    online.require("checkins", "battery")
+    online.fill("checkin_rows", "battery = 50", "battery IS NULL")
+    online.require("checkin_rows", "battery")
 
 
 def downgrade() -> None:
-    op.alter_column("checkins", "battery", nullable=True)
+    op.alter_column("checkin_rows", "battery", nullable=True)

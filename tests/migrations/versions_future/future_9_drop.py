@@ -13,10 +13,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.drop_column("checkins", "battery")
+    op.drop_column("checkin_rows", "battery")
 
 
 def downgrade() -> None:
-    op.add_column("checkins", sa.Column("battery", sa.SmallInteger(), nullable=False, server_default="50"))
-    op.alter_column("checkins", "battery", server_default=None)
-    online.add_check("checkins_battery_check", "checkins", "battery BETWEEN 0 AND 100")
+    op.add_column(
+        "checkin_rows", sa.Column("battery", sa.SmallInteger(), nullable=False, server_default="50")
+    )
+    op.alter_column("checkin_rows", "battery", server_default=None)
+    online.add_check("checkin_rows_battery_check", "checkin_rows", "battery BETWEEN 0 AND 100")
