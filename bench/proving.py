@@ -181,9 +181,7 @@ def prove(section: Section, *, quick: bool) -> dict[str, Any]:
         commit = f"g{_said('git', 'rev-parse', '--short=10', 'HEAD')}"  # As git describe writes it.
         changed = bool(_said("git", "status", "--porcelain", "--untracked-files=no", "--", ".", *_OWN))
         before, begun, started = machine(), datetime.now(UTC), time.monotonic()
-        code = _run(
-            command, {**os.environ, **more, "PROVE_RESULT": places["json"]}, section.minutes * 60
-        )
+        code = _run(command, {**os.environ, **more, "PROVE_RESULT": places["json"]}, section.minutes * 60)
         seconds = time.monotonic() - started
         figures = {**_report(Path(places["report"])), **_figures(Path(places["json"]))}
     missed = [] if quick else [goal for goal, met in figures.get("goals", {}).items() if not met]
