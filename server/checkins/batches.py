@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -105,8 +106,7 @@ class Batches:
     async def put(self, items: Sequence[Incoming | Unfit]) -> list[Result]:
         """Store what can be stored; return what became of each item, in their order.
 
-        Raises Problem: 401 when the session has ended, and 503 with Retry-After when nothing at all could be told of
-        any item that fits.
+        Raises Problem: 401 when the session has ended, and 500 or 503 (with Retry-After) when the service failed all.
         """
         until = time.monotonic() + ANSWER_WITHIN_S
         await self._enter(until)
@@ -156,7 +156,9 @@ def _passing(outcome: Stored | Problem) -> bool:
 
 
 def _for_all(problem: Problem, told: Sequence[Stored | Problem]) -> bool:
-    """Tell whether a problem is the request's and not one item's: a session that ended, or nothing but "later"."""
+    """Tell whether a problem is the request's and not one item's: a session that ended, or nothing but failures of ours."""
     if problem.kind is problems.TOKEN_STALE:
         return True
-    return _passing(problem) and all(_passing(each) for each in told)
+    return all(
+        isinstance(each, Problem) and each.kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR for each in told
+    )

@@ -169,8 +169,12 @@ class _Unread:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Return what the document says."""
-        return handler(QueuedIn.__pydantic_core_schema__)
+        """Return what the document says: that one which does not fit is taken as well, and told so in its place."""
+        unfit = {
+            "type": "object",
+            "description": "不合要求的一条，逐条答复 / one that does not fit is told so in its place",
+        }
+        return {"anyOf": [handler(QueuedIn.__pydantic_core_schema__), unfit]}
 
 
 class BatchIn(_Open):

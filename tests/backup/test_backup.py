@@ -104,7 +104,7 @@ def backed_up(source: Machine, target: Path, *words: str) -> Path:
 @pytest.mark.slow
 def test_what_goes_in_comes_out(full: Machine, machine: MakeMachine, tmp_path: Path) -> None:
     before = full.everything()
-    assert len(before["checkins"]) == 1
+    assert len(before["checkin_rows"]) == 1
     file = backed_up(full, tmp_path / "one.backup")
     assert file.stat().st_mode & 0o777 == 0o600
     now = full.everything()
