@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
+from geo import overlay
 from geo.datum import Datum, coordinates_from_wgs84, coordinates_to_wgs84
 from geo.findings import Finding, finding
 from geo.projections import geodesic
@@ -62,7 +63,7 @@ def features_outside(layer: Layer, district: BaseGeometry) -> list[Finding]:
     for piece, shape in zip(layer.pieces, layer.flat, strict=True):
         if piece.ref.index is None or flat.covers(shape):
             continue
-        rest = shapely.difference(shape, flat)
+        rest = overlay.difference(shape, flat)
         if rest.area <= _LEAST_AREA_M2:
             continue
         share = rest.area / shape.area
@@ -103,7 +104,7 @@ def covered(layer: Layer, union: BaseGeometry, district: BaseGeometry) -> list[F
     Single places are named only where the layer is plainly meant to be the whole district (nine tenths of it).
     """
     flat = layer.metres(district)
-    missing = shapely.difference(flat, union)
+    missing = overlay.difference(flat, union)
     if missing.area <= _LEAST_AREA_M2:
         return []
     missing_m2, whole_m2 = area_m2(layer.degrees(missing)), area_m2(district)

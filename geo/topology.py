@@ -1,5 +1,6 @@
 """Neighbours that overlap or leave gaps between them, with areas, widths and places. Plane metres inside, degrees outside."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,8 +9,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from shapely import Polygon
+from shapely.errors import GEOSException
 from shapely.geometry.base import BaseGeometry
 
+from geo import overlay
 from geo.crossings import MOST_CROSSINGS, crossings_of
 from geo.findings import FeatureRef, Finding, finding
 from geo.plane import Plane
@@ -120,7 +123,7 @@ def _overlap(layer: Layer, a: int, b: int) -> tuple[Finding | None, bool]:
         if crossings > MOST_CROSSINGS:
             place = layer.pieces[a].geometry
             return finding("overlap-too-intricate", *refs, at=place, crossings=crossings), False
-    shared = shapely.intersection(one, other)
+    shared = overlay.intersection(one, other)
     area = float(shared.area)
     if area <= _LEAST_AREA_M2:
         return None, False
@@ -146,8 +149,10 @@ def _overlap(layer: Layer, a: int, b: int) -> tuple[Finding | None, bool]:
 def union_of(layer: Layer) -> BaseGeometry:
     """Join all pieces of the plane; the quick way where they fit each other exactly."""
     if shapely.coverage_is_valid(layer.flat):
-        return shapely.coverage_union_all(layer.flat)
-    return shapely.union_all(layer.flat)
+        # What is checked and what is joined need not agree about edges that nearly coincide.
+        with contextlib.suppress(GEOSException):
+            return shapely.coverage_union_all(layer.flat)
+    return overlay.union_all(layer.flat)
 
 
 def gaps(layer: Layer, union: BaseGeometry) -> tuple[list[Finding], int]:
@@ -176,7 +181,7 @@ def _open_slivers(union: BaseGeometry, holes: list[Polygon]) -> list[Polygon]:
     half = SLIVER_M / 2
     wide = shapely.buffer(union, half, join_style="mitre", mitre_limit=5.0)
     closed = shapely.buffer(wide, -half, join_style="mitre", mitre_limit=5.0)
-    rest = shapely.get_parts(closed.difference(shapely.union_all([union, *holes])))
+    rest = shapely.get_parts(overlay.difference(closed, overlay.union_all([union, *holes])))
     return [part for part in rest if isinstance(part, Polygon) and _is_long(part)]
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from shapely import LineString, MultiPolygon, Point, Polygon, STRtree
 from shapely.geometry.base import BaseGeometry
 
+from geo import overlay
 from geo.plane import Plane
 from geo.projections import geodesic
 
@@ -357,7 +358,7 @@ def _outline(shapes: Sequence[BaseGeometry], accuracies_m: Sequence[float] | Non
             for other in others
             if other > one
         ]
-    return Outline(shapely.union_all([*shapes, *fillings]))
+    return Outline(overlay.union_all([*shapes, *fillings]))
 
 
 def _seam(one: BaseGeometry, other: BaseGeometry, width_m: float) -> BaseGeometry:
@@ -370,13 +371,13 @@ def _seam(one: BaseGeometry, other: BaseGeometry, width_m: float) -> BaseGeometr
     reach = 3 * width_m
     (w1, s1, e1, n1), (w2, s2, e2, n2) = one.bounds, other.bounds
     window = (max(w1, w2) - reach, max(s1, s2) - reach, min(e1, e2) + reach, min(n1, n2) + reach)
-    one, other = (shapely.intersection(shape, shapely.box(*window)) for shape in (one, other))
+    one, other = (overlay.intersection(shape, shapely.box(*window)) for shape in (one, other))
     closed = (
-        shapely.union(one, other)
+        overlay.union(one, other)
         .buffer(width_m / 2, join_style="mitre")
         .buffer(-width_m / 2, join_style="mitre")
     )
-    return shapely.intersection_all([closed, one.buffer(width_m), other.buffer(width_m)])
+    return overlay.intersection(overlay.intersection(closed, one.buffer(width_m)), other.buffer(width_m))
 
 
 def _single_ring(shape: BaseGeometry, bounds: tuple[float, float, float, float]) -> Grains | None:

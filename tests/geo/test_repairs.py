@@ -13,6 +13,9 @@ from geo.findings import Finding
 from geo.quality import QualityReport, quality_report
 from geo.repairs import RepairError, accept_repairs, area_m2, propose_repair
 
+NEARLY = [(0.0, 1.0), (5.0, 0.0), (0.0, 0.0), (1.0, 1.0521264947159236e-09)]
+"""Metres: a border that comes back to itself but for a thousandth of a micrometre."""
+
 
 def report_of(*features: object) -> QualityReport:
     return quality_report(read_here(geojson(*features), "a"))
@@ -87,6 +90,13 @@ def test_every_repair_is_valid_and_its_figures_are_its_own(corners: list[tuple[f
         assert proposal.needs_human or proposal.change_share <= 0.001
         fixed = accept_repairs(file, [proposal], {0: proposal.digest})
         assert fixed.features[0].geometry is not None
+
+
+def test_edges_that_nearly_coincide_are_joined_all_the_same() -> None:
+    """Found by the property above: the overlay of valid shapes ended in a TopologyException, which was a crash."""
+    ring = [(106.2 + METRE_LON * x, 29.2 + METRE_LAT * y) for x, y in NEARLY]
+    report = quality_report(read_here(geojson(village(0, [*ring, ring[0]])), "a"))
+    assert codes(report) == {"ring-winding"}
 
 
 def test_a_star_that_crosses_itself_a_billion_times_is_given_up_soon() -> None:
