@@ -2,7 +2,7 @@
 
 In floating point the overlay of valid shapes can end in a TopologyException, where edges nearly coincide. On a grid it
 cannot (GEOS OverlayNG with snap rounding), so what failed is done again on one of a millimetre, which is finer than any
-boundary is known. Shapes are in metres. What nearly has no area may come out as nothing.
+boundary is known. Shapes are areas in metres; what has nearly none may come out as nothing.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from shapely.errors import GEOSException
 from shapely.geometry.base import BaseGeometry
 
 GRID_M = 0.001
+_AREA = 2
 Shapes = Sequence[BaseGeometry] | NDArray[np.object_]
 
 
@@ -42,5 +43,13 @@ def _done(overlay: Any, *shapes: Any) -> BaseGeometry:  # noqa: ANN401  Shapely'
     try:
         found: BaseGeometry = overlay(*shapes)
     except GEOSException:
-        found = overlay(*(shapely.make_valid(shape) for shape in shapes), grid_size=GRID_M)
+        found = overlay(*(_areas(shape) for shape in shapes), grid_size=GRID_M)
     return found
+
+
+def _areas(shapes: Any) -> Any:  # noqa: ANN401  As above.
+    """Return the valid areas of a shape, or of each of an array; lines and points that overlays left beside them go."""
+    if isinstance(shapes, np.ndarray):
+        return np.array([_areas(shape) for shape in shapes], dtype=object)
+    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(shapes)))
+    return shapely.union_all(parts[shapely.get_dimensions(parts) == _AREA], grid_size=GRID_M)
