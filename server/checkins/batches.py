@@ -114,10 +114,11 @@ class Batches:
             found = await self._put(items, until)
         finally:
             self._places.release()
-        told = [result.outcome for result in found]
-        ended = next((each for each in told if isinstance(each, Problem) and _for_all(each, told)), None)
-        if ended is not None:
-            raise ended
+        told = [result.outcome for result in found if isinstance(result.outcome, Problem)]
+        ended = [problem for problem in told if problem.kind is problems.TOKEN_STALE]
+        ours = [problem for problem in told if problem.kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR]
+        if ended or len(ours) == len(found):  # It is about the request then, not about one item.
+            raise (ended or ours)[0]
         return found
 
     async def _enter(self, until: float) -> None:
@@ -153,12 +154,3 @@ class Batches:
 
 def _passing(outcome: Stored | Problem) -> bool:
     return isinstance(outcome, Problem) and outcome.kind.status == problems.BUSY.status
-
-
-def _for_all(problem: Problem, told: Sequence[Stored | Problem]) -> bool:
-    """Tell whether a problem is the request's and not one item's: a session that ended, or nothing but failures of ours."""
-    if problem.kind is problems.TOKEN_STALE:
-        return True
-    return all(
-        isinstance(each, Problem) and each.kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR for each in told
-    )

@@ -28,6 +28,7 @@ from server.places import region_queries
 from server.problems import Problem
 from server.roster import queries as roster_queries
 from server.roster import shown
+from server.roster.rules import Term
 from server.roster.schemas import PostingDetailOut
 
 router = APIRouter(prefix="/v1", tags=["me"])
@@ -62,11 +63,7 @@ def sync(who: Cadre, db: Db, settings: Configured, cursor: Cursor = None) -> Syn
         today = legal_day(clock.now(), FALLBACK)
         postings = shown.posting_details(session, roster_queries.own_postings(session, person_id))
         villages = sorted(
-            {
-                p.village_code
-                for p in postings
-                if p.from_day <= today and (p.until_day is None or today <= p.until_day)
-            }
+            {p.village_code for p in postings if Term(p.village_code, p.from_day, p.until_day).covers(today)}
         )
         month = _month(session, person_id, Month.of(today), settings.district_code)
         versions = _versions(session, villages)
