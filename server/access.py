@@ -54,6 +54,9 @@ class Who:
     version: int  # The account's authorization version; an older one than the database's is refused.
     person_id: UUID | None = None
     grants: tuple[Grant, ...] = ()
+    jkt: str | None = (
+        None  # The thumbprint of the phone's key that the token is bound to (RFC 9449); None: bearer.
+    )
 
     def has(self, *roles: Role) -> bool:
         """Tell whether any grant carries one of the roles."""

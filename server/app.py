@@ -23,6 +23,7 @@ from server import (
 from server import settings as settings_module
 from server.admission import Admission
 from server.auth import account_routes as accounts
+from server.auth import device_routes as devices
 from server.auth import routes as auth
 from server.auth.doorkeeper import Doorkeeper
 from server.auth.passwords import Hasher
@@ -34,7 +35,7 @@ from server.compliance import routes as compliance
 from server.compliance import sync_routes
 from server.db import Database
 from server.envelope import Carried
-from server.gate import who_of
+from server.gate import Misuses, who_of
 from server.month import routes as month
 from server.places import routes as places
 from server.pulse import Pulse
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = given
     app.state.admission = Admission(given.requests_at_once)
     app.state.doorkeeper = Doorkeeper(given)
+    app.state.misuses = Misuses()
     app.state.hasher = Hasher(given)
     app.state.quotas = Quotas(given)
     wiring.install()
@@ -102,8 +104,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(timekeeping.router)
     app.include_router(papers.router)
     app.state.body_limits["/v1/auth/"] = auth.BODY_LIMIT
-    app.include_router(auth.router)
-    app.include_router(accounts.router)
+    for each in (auth, accounts, devices):
+        app.include_router(each.router)
     app.include_router(month.router)
     app.include_router(compliance.router)
     app.include_router(sync_routes.router)

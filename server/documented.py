@@ -21,7 +21,14 @@ EVERYWHERE = (
     problems.HEADERS_TOO_LARGE,
 )
 """What any operation can meet, with or without a token."""
-_TOKENS = (problems.TOKEN_MISSING, problems.TOKEN_INVALID, problems.TOKEN_EXPIRED, problems.TOKEN_STALE)
+_TOKENS = (
+    problems.TOKEN_MISSING,
+    problems.TOKEN_INVALID,
+    problems.TOKEN_EXPIRED,
+    problems.TOKEN_STALE,
+    problems.PROOF_REFUSED,
+    problems.USE_DPOP_NONCE,
+)
 
 
 def refusals(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
@@ -59,6 +66,7 @@ TAGS = [
     {"name": "service", "description": "服务器时间与版本 / the server's time and versions"},
     {"name": "auth", "description": "激活、登录、令牌、我的登录 / activation, login, tokens, own sessions"},
     {"name": "me", "description": "本人账号与任职 / the own account and postings"},
+    {"name": "devices", "description": "手机密钥 / keys of phones"},
     {"name": "accounts", "description": "账号与授权 / accounts and grants"},
     {"name": "check-ins", "description": "签到 / check-ins"},
     {"name": "months", "description": "月度在岗情况 / months of people"},
@@ -159,6 +167,10 @@ _HEADERS = {
         "description": "只在演练环境出现 / only a sandbox sends it: nothing here is real",
         "schema": {"const": "true"},
     },
+    "DPoP-Nonce": {
+        "description": "下一次证明所用的随机数 / the nonce of the next proof (RFC 9449 section 8)",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+    },
     "Zaicun-Client-Minimum": {
         "description": "应用过旧时，至少需要的版本 / to an outdated app: the version it needs at least",
         "schema": {"type": "string"},
@@ -182,9 +194,9 @@ _HEADERS = {
         "schema": {"type": "integer", "minimum": 1},
     },
     "WWW-Authenticate": {
-        "description": "RFC 6750",
+        "description": "RFC 6750, RFC 9449",
         "required": True,
-        "schema": {"type": "string", "pattern": "^Bearer"},
+        "schema": {"type": "string", "pattern": "^(Bearer|DPoP)"},
     },
 }
 _ALWAYS_SENT = (
@@ -195,6 +207,7 @@ _ALWAYS_SENT = (
     "Content-Language",
     "Sandbox",
     "Zaicun-Client-Minimum",
+    "DPoP-Nonce",
 )
 _OF_STATUS = {
     "401": ("WWW-Authenticate",),
@@ -204,6 +217,12 @@ _OF_STATUS = {
     "503": ("Retry-After",),
 }
 _BEARER = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+_DPOP = {
+    "type": "http",
+    "scheme": "dpop",
+    "description": "登录时带了手机密钥的令牌：每个请求另带 DPoP 头 / tokens bound to a phone's key: each request carries a DPoP "
+    "header besides (RFC 9449; guide, section 24)",
+}
 
 
 def complete(app: FastAPI, *, open_to_all: Collection[str]) -> None:
@@ -221,7 +240,7 @@ def complete(app: FastAPI, *, open_to_all: Collection[str]) -> None:
 def _complete(document: dict[str, Any], open_to_all: Collection[str]) -> None:
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})
-    components["securitySchemes"] = {"bearer": _BEARER}
+    components["securitySchemes"] = {"bearer": _BEARER, "dpop": _DPOP}
     components["headers"] = _HEADERS
     # FastAPI's own schema of a 422 is never what this service answers; every refusal is a problem.
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -233,7 +252,7 @@ def _complete(document: dict[str, Any], open_to_all: Collection[str]) -> None:
             known[operation["operationId"]] = operation
             quota = None
             if operation["operationId"] not in open_to_all:
-                operation["security"] = [{"bearer": []}]
+                operation["security"] = [{"bearer": []}, {"dpop": []}]
                 quota = quotas.kind_of(operation["operationId"], method)
             _refuse(operation, path, quota)
             _complete_parameters(operation)

@@ -9,16 +9,19 @@ The dependencies are coroutines although they never wait: FastAPI sends every ot
 dozen trips to threads cost more than what is done there.
 """
 
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Protocol
+from uuid import UUID
 
 from fastapi import Depends, Request
 from sqlalchemy import orm
+from starlette.concurrency import run_in_threadpool
 
-from server import problems, quotas
+from server import audit, problems, quotas
 from server.access import Role, Who
 from server.db import Database
 from server.problems import Problem
@@ -31,6 +34,9 @@ class Doorkeeper(Protocol):
 
     def read(self, token: str) -> Who:
         """Return who holds the token. Pure but for the clock. Raises Problem (401)."""
+
+    def prove(self, request: Request, who: Who, token: str) -> None:
+        """Raise Problem (401) unless the request proves that its sender holds the key of its token."""
 
     def admit(self, session: orm.Session, who: Who) -> None:
         """Raise Problem (401 token-stale) unless the session stands and the grants are as in the token."""
@@ -60,10 +66,14 @@ class Gate:
             yield session
 
 
+SIGNED_THEMSELVES = frozenset({"checkins-put", "checkins-batch"})
+"""Operations whose body, not the request, is signed by the phone's key (ruling 23): a queue is sent days later."""
+
+
 def bearer(request: Request) -> str:
-    """Return the token of the Authorization header (RFC 6750)."""
+    """Return the token of the Authorization header (RFC 6750, RFC 9449 section 7.1)."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    if scheme.lower() not in {"bearer", "dpop"} or not token.strip():
         raise Problem(problems.TOKEN_MISSING, headers={"WWW-Authenticate": "Bearer"})
     return token.strip()
 
@@ -76,14 +86,66 @@ def who_of(request: Request) -> Who:
 
 async def current_who(request: Request) -> Who:
     """Return who holds the request's token, and count the request for their quota. Raises Problem (401, 429)."""
-    who = who_of(request)
-    kind = _quota_of(request.scope["route"].operation_id, request.method)
+    token = bearer(request)
+    doorkeeper: Doorkeeper = request.app.state.doorkeeper
+    who = doorkeeper.read(token)
+    if who.jkt is None and request.headers["authorization"][:5].lower() == "dpop ":
+        # A token without a key must not pass for one with it (RFC 9449 section 7.1).
+        raise Problem(problems.TOKEN_INVALID, headers={"WWW-Authenticate": 'DPoP error="invalid_token"'})
+    operation = request.scope["route"].operation_id
+    if who.jkt is not None and operation not in SIGNED_THEMSELVES:
+        await _proven(request, doorkeeper, who, token)
+    kind = _quota_of(operation, request.method)
     if kind is not None:
         held: Quotas = request.app.state.quotas
         held.take(who.account_id, kind, request.scope["state"])
     return who
 
 
+async def _proven(request: Request, doorkeeper: Doorkeeper, who: Who, token: str) -> None:
+    """Ask for the proof before anything is counted: whoever has the token alone uses up nothing of its owner's.
+
+    That somebody does is told to the owner (edge 72), once an hour a session: it is read, not counted.
+    """
+    try:
+        doorkeeper.prove(request, who, token)
+    except Problem as problem:
+        state = request.app.state
+        if problem.kind is problems.PROOF_REFUSED and state.misuses.first(who.session_id):
+            state.admission.enter(request.scope["state"])
+            await run_in_threadpool(_tell_owner, state.database, who)
+        raise
+
+
+def _tell_owner(database: Database, who: Who) -> None:
+    with database.write() as session:
+        audit.record(
+            session, None, "auth:proof-refused", ("account", who.account_id), session_id=str(who.session_id)
+        )
+
+
+class Misuses:
+    """Which sessions' tokens came without their key in the last hour. Used on the event loop only."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._told: dict[UUID, float] = {}
+
+    def first(self, session_id: UUID) -> bool:
+        """Tell whether this is the first time in an hour, and remember it."""
+        now = self._clock()
+        told = self._told.pop(session_id, None)
+        if told is not None and now - told < _QUIET_S:
+            self._told[session_id] = told
+            return False
+        while len(self._told) >= _MOST_TOLD:
+            del self._told[next(iter(self._told))]
+        self._told[session_id] = now
+        return True
+
+
+_QUIET_S = 3600.0
+_MOST_TOLD = 4096
 _quota_of = cache(quotas.kind_of)
 
 

@@ -69,6 +69,12 @@ QUEUE_LIMIT = Family(
     "zaicun_intake_queue_limit", "Check-ins that may wait; beyond it 503.", Kind.GAUGE, each=True
 )
 LOGINS = Family("zaicun_logins", "Attempts to log in, by outcome.", Kind.COUNTER, ("outcome",))
+PROOFS_REFUSED = Family(
+    "zaicun_proofs_refused",
+    "Requests whose proof of the phone's key was not taken, by what was wrong; nonce: asked to use another one.",
+    Kind.COUNTER,
+    ("cause",),
+)
 POOL_SIZE = Family("zaicun_pool_size", "Connections a worker may open.", Kind.GAUGE, each=True)
 POOL_USED = Family("zaicun_pool_used", "Connections in use.", Kind.GAUGE, each=True)
 POOL_WAITING = Family("zaicun_pool_waiting", "Threads waiting for a connection.", Kind.GAUGE, each=True)
@@ -103,6 +109,7 @@ FAMILIES = (
     QUEUE,
     QUEUE_LIMIT,
     LOGINS,
+    PROOFS_REFUSED,
     POOL_SIZE,
     POOL_USED,
     POOL_WAITING,
@@ -120,6 +127,11 @@ INTAKE = "checkins-put"
 def logged_in(outcome: str) -> None:
     """Count one attempt to log in: ok, unknown-login, wrong-password, not-active, slowed or unavailable."""
     TALLY.add(LOGINS, outcome)
+
+
+def proof_refused(cause: str) -> None:
+    """Count a proof that was not taken: missing, signature, key, replay, nonce and such."""
+    TALLY.add(PROOFS_REFUSED, cause)
 
 
 def unproven(code: str) -> None:

@@ -139,6 +139,33 @@ TOKEN_INVALID = Kind("token-invalid", 401, "访问令牌无效", "The access tok
 TOKEN_EXPIRED = Kind("token-expired", 401, "访问令牌已过期", "The access token has expired")
 TOKEN_STALE = Kind("token-stale", 401, "授权已变更，请刷新令牌", "Authorization changed, refresh the token")
 """The session was ended or the grants changed after the token was made."""
+PROOF_REFUSED = Kind(
+    "proof-refused",
+    401,
+    "缺少手机密钥的证明，或证明与本次请求不符",
+    "The proof of the phone's key is missing, or is not of this request",
+)
+"""The token is bound to a key (RFC 9449) and the request does not show that its sender holds it."""
+USE_DPOP_NONCE = Kind(
+    "use-dpop-nonce",
+    401,
+    "请用答复中的 DPoP-Nonce 重新证明",
+    "Make the proof again with the DPoP-Nonce of this answer",
+)
+DEVICE_KEY_REQUIRED = Kind(
+    "device-key-required", 403, "须用有密钥的手机", "This needs a phone that has a key"
+)
+DEVICE_KEY_REVOKED = Kind(
+    "device-key-revoked", 409, "此手机密钥已停用，请生成新的", "This key was revoked, make a new one"
+)
+DEVICE_WAITING = Kind("device-waiting", 403, "此手机尚未确认", "This phone is not confirmed yet")
+DEVICE_CODE_REFUSED = Kind(
+    "device-code-refused",
+    422,
+    "手机确认码不正确、已使用或已过期",
+    "The phone's code is not right, was used or has expired",
+)
+TOO_MANY_DEVICES = Kind("too-many-devices", 409, "已确认的手机过多", "Too many phones are confirmed")
 LOGIN_REFUSED = Kind("login-refused", 401, "账号或密码不正确", "The login or the password is not right")
 CODE_REFUSED = Kind(
     "code-refused",

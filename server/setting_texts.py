@@ -90,6 +90,14 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "工作进程计数的目录；空则临时建立",
         "where the workers count; empty: a folder made and removed",
     ),
+    "device_keys_from": (
+        "自此日起，干部须用有密钥的手机登录；空则不要求",
+        "from this day on cadres log in with a key of their phone alone; empty: not required",
+    ),
+    "device_approval": (
+        "更换或增加手机除确认码外还须镇里同意",
+        "another phone needs the town's approval, not only a code of the first",
+    ),
     "sandbox": ("试用环境：数据带标记，令牌在别处无效", "a place to try things out; its data is marked"),
     "owner_name": ("运行单位名称", "who runs this service"),
     "legal_basis": ("处理个人信息的依据", "on what legal basis"),

@@ -7,6 +7,7 @@ start with a sentence that names it (security.md M5).
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,6 +70,8 @@ class Settings:
         default="", repr=False
     )  # Whoever sends it may read /metrics; empty: this machine.
     metrics_dir: Path | None = None  # Where the workers count; None: a folder of its own, made and removed.
+    device_keys_from: str = ""  # From this day (Beijing) on cadres log in with a key of their phone alone.
+    device_approval: bool = False  # Another phone needs the town's approval, not only a code of the first.
     sandbox: bool = (
         False  # A place to try things out: its data is marked, its tokens are worth nothing elsewhere.
     )
@@ -175,6 +178,12 @@ def _check(settings: Settings) -> None:
         _check_address(f"ZAICUN_{name}", url)
     if not settings.district_code.isdigit():
         raise SettingsFault("ZAICUN_DISTRICT_CODE must be digits, a prefix of the 12-digit region codes.")
+    try:
+        _ = settings.device_keys_from and date.fromisoformat(settings.device_keys_from)
+    except ValueError:
+        raise SettingsFault(
+            f"ZAICUN_DEVICE_KEYS_FROM={settings.device_keys_from!r} must be a day, like 2027-03-01."
+        ) from None
     _check_deadlines(settings)
     _check_clients(settings)
     _check_observed(settings)

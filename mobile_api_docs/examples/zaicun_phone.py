@@ -25,16 +25,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 import httpx
+
+if TYPE_CHECKING:
+    from zaicun_key import DeviceKey
 
 Json = dict[str, Any]
 FINAL: Final = frozenset({200, 201, 400, 403, 404, 409, 413, 415, 422})
 LATER: Final = 503
 PORTION: Final = 20
 """Check-ins in one request: some 10 kB, which a weak signal still carries. The server takes 200."""
+BATCH: Final = "/v1/check-ins/batch"
 BEIJING: Final = timezone(timedelta(hours=8))
 
 
@@ -101,6 +105,9 @@ class Phone:
     client: httpx.Client | None = None
     access: str | None = None
     refresh: str | None = None
+    key: DeviceKey | None = None  # With one, what is logged in from now on is bound to it: zaicun_key.py.
+    bound: bool = False
+    nonce: str | None = None
     device_hint: str | None = (
         None  # By it the server knows this phone again when somebody guesses at the password.
     )
@@ -114,7 +121,7 @@ class Phone:
             if kept.exists():
                 state = json.loads(kept.read_text("utf-8"))
                 self.access, self.refresh, self.queue = state["access"], state["refresh"], state["queue"]
-                self.device_hint = state.get("device_hint")
+                self.device_hint, self.bound = state.get("device_hint"), state.get("bound", False)
 
     def close(self) -> None:
         """Close the connections. Tokens and queue stay where they are kept."""
@@ -124,19 +131,18 @@ class Phone:
 
     def activate(self, login: str, code: str, password: str) -> None:
         """Use the one-time code from the slip, choose a password, and be logged in."""
-        self._tokens(
-            self._open(
-                "/v1/auth/activate",
-                {"login": login, "code": code, "password": password, "client": self.label},
-            )
-        )
+        body = {"login": login, "code": code, "password": password, "client": self.label}
+        self._tokens(self._open("/v1/auth/activate", body | self._protection()))
 
     def login(self, login: str, password: str) -> None:
         """Log in with a password."""
         body = {"login": login, "password": password, "client": self.label}
         if self.device_hint is not None:
             body["device_hint"] = self.device_hint
-        self._tokens(self._open("/v1/auth/login", body))
+        self._tokens(self._open("/v1/auth/login", body | self._protection()))
+
+    def _protection(self) -> Json:
+        return {} if self.key is None else {"key_protection": self.key.protection}
 
     def renew(self) -> None:
         """Get a new pair of tokens. A lost answer does no harm: the same refresh token gets the same successor."""
@@ -151,7 +157,7 @@ class Phone:
 
     def _open(self, path: str, body: Json) -> Json:
         for attempt in range(6):
-            answer = self._http.post(path, json=body, headers=self._headers())
+            answer = self._exchange("POST", path, body)
             if answer.status_code not in {429, 503}:
                 break
             self.pause(_backoff(attempt, answer.headers.get("Retry-After")))
@@ -163,6 +169,7 @@ class Phone:
     def _tokens(self, body: Json) -> None:
         self.access, self.refresh = body["access_token"], body["refresh_token"]
         self.device_hint = body.get("device_hint", self.device_hint)  # A refresh brings none.
+        self.bound = body["token_type"] == "DPoP"  # noqa: S105  The name of a scheme.
         self._save()
 
     # --- checking in
@@ -255,7 +262,7 @@ class Phone:
             body = {**entries[0]["content"], "sent_at": sent_at}
             return self.call("PUT", f"/v1/check-ins/{entries[0]['id']}", body)
         items = [{"id": entry["id"], **entry["content"]} for entry in entries]
-        return self.call("POST", "/v1/check-ins/batch", {"sent_at": sent_at, "items": items})
+        return self.call("POST", BATCH, {"sent_at": sent_at, "items": items})
 
     # --- everything else
 
@@ -264,11 +271,30 @@ class Phone:
         for last in (False, True):
             if self.access is None:
                 self.renew()
-            headers = {"Authorization": f"Bearer {self.access}", **self._headers()}
-            response = self._http.request(method, path, json=body, headers=headers)
+            response = self._exchange(method, path, body, self.access)
             if last or self.refresh is None or not _token_refused(response):
                 return response
             self.access = None
+        raise AssertionError("unreachable")
+
+    def _exchange(
+        self, method: str, path: str, body: Json | None, token: str | None = None
+    ) -> httpx.Response:
+        """Send a request, with the proof of the key where one is wanted; once more with the nonce the server asks for."""
+        for last in (False, True):
+            headers = self._headers()
+            # A check-in needs no proof: it waits in the queue for days, and is not about the request.
+            sends_check_ins = path == BATCH or (method == "PUT" and path.startswith("/v1/check-ins/"))
+            proven = token is None or (self.bound and not sends_check_ins)
+            if token is not None:
+                headers["Authorization"] = f"{'DPoP' if self.bound and proven else 'Bearer'} {token}"
+            if self.key is not None and proven:
+                url = str(self._http.build_request(method, path).url).partition("?")[0]
+                headers["DPoP"] = self.key.proof(method, url, self.nonce, token)
+            response = self._http.request(method, path, json=body, headers=headers)
+            self.nonce = response.headers.get("DPoP-Nonce", self.nonce)
+            if last or not _nonce_wanted(response):
+                return response
         raise AssertionError("unreachable")
 
     def get(self, path: str) -> Json:
@@ -294,6 +320,7 @@ class Phone:
                 "access": self.access,
                 "refresh": self.refresh,
                 "device_hint": self.device_hint,
+                "bound": self.bound,
                 "queue": self.queue,
             }
         )
@@ -330,6 +357,13 @@ def _read(response: httpx.Response, member: str | None = None) -> Json:
     if not isinstance(found, dict) or (wanted is not None and wanted not in found):
         raise Foreign(f"{response.status_code} without {wanted}")
     return found
+
+
+def _nonce_wanted(response: httpx.Response) -> bool:
+    """Tell whether the server asks for the proof to be made again: the nonce was old, or there was none yet."""
+    return response.status_code == httpx.codes.UNAUTHORIZED and "use_dpop_nonce" in response.headers.get(
+        "WWW-Authenticate", ""
+    )
 
 
 def _token_refused(response: httpx.Response) -> bool:

@@ -38,13 +38,13 @@ def make(session: orm.Session, who: Who | None, account: Account) -> Made:
         )
         .values(void_at=now)
     )
-    letters = "".join(secrets.choice(rules.CODE_LETTERS) for _ in range(rules.CODE_LENGTH))
+    letters = drawn(rules.CODE_LENGTH)
     expires_at = now + rules.CODE_LIFE
     session.add(
         OneTimeCode(
             id=ids.new_id(),
             account_id=account.id,
-            code_hash=_digest(account.id, letters),
+            code_hash=digest(account.id, letters),
             made_at=now,
             made_by=who.account_id if who else None,
             expires_at=expires_at,
@@ -69,8 +69,8 @@ def matching(session: orm.Session, account: Account | None, typed: str) -> OneTi
                 OneTimeCode.expires_at > now,
             )
         )
-    digest = _digest(account.id if account else UUID(int=0), rules.fold_code(typed))
-    if row is None or not hmac.compare_digest(row.code_hash, digest):
+    wanted = digest(account.id if account else UUID(int=0), rules.fold_code(typed))
+    if row is None or not hmac.compare_digest(row.code_hash, wanted):
         raise Problem(
             problems.CODE_REFUSED,
             zh="登录名或激活码不正确，或激活码已使用、已过期。请核对，或请镇里重新发放激活码。",
@@ -92,5 +92,11 @@ def use(session: orm.Session, code_id: UUID) -> None:
         raise Problem(problems.CODE_REFUSED)
 
 
-def _digest(account_id: UUID, letters: str) -> bytes:
+def drawn(length: int) -> str:
+    """Return so many random letters that cannot be taken for one another."""
+    return "".join(secrets.choice(rules.CODE_LETTERS) for _ in range(length))
+
+
+def digest(account_id: UUID, letters: str) -> bytes:
+    """Return what is stored of a code."""
     return hashlib.sha256(account_id.bytes + letters.encode("utf-8", "surrogatepass")).digest()

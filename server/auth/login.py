@@ -11,10 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from server import audit, clock, ids, metrics, problems
-from server.auth import codes, passwords, queries, rules, sessions, throttle
+from server.auth import codes, devices, passwords, queries, rules, sessions, throttle
 from server.auth.doorkeeper import Doorkeeper
+from server.auth.jws import PublicKey
 from server.auth.models import Account, KnownDevice
 from server.auth.passwords import Hasher
+from server.auth.rules import KeyState, Protection
 from server.auth.sessions import Tokens
 from server.auth.throttle import Subject
 from server.db import Database
@@ -35,19 +37,22 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Where an attempt comes from: the name the client gives itself, its address, and its device hint."""
+    """Where an attempt comes from: the name the client gives itself, its address, its device hint, its proven key."""
 
     client: str
     address: str
     hint: str | None = None
+    key: PublicKey | None = None
+    protection: Protection = Protection.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """A successful login: tokens, and the hint by which this device is known next time."""
+    """A successful login: tokens, the hint by which this device is known next time, and what its key is good for."""
 
     tokens: Tokens
     device_hint: str
+    key_state: KeyState | None
 
 
 def login(desk: Desk, visitor: Visitor, name: str, password: str) -> Welcome:
@@ -93,6 +98,7 @@ def _login(desk: Desk, visitor: Visitor, name: str, password: str) -> Welcome:
             raise _login_refused()
         present.password_hash = renewed
         throttle.succeeded(session, *subjects)
+        welcome = _welcome(session, desk, present, visitor, device, by_code=False)
         audit.record(
             session,
             None,
@@ -101,8 +107,9 @@ def _login(desk: Desk, visitor: Visitor, name: str, password: str) -> Welcome:
             client=visitor.client,
             address=visitor.address,
             known_device=device is not None,
+            **_key_told(visitor, welcome),
         )
-        return _welcome(session, desk, present, visitor, device)
+        return welcome
 
 
 def activate(desk: Desk, visitor: Visitor, name: str, code: str, password: str) -> Welcome:
@@ -134,8 +141,10 @@ def activate(desk: Desk, visitor: Visitor, name: str, code: str, password: str) 
         _set_password(session, present, hashed)
         sessions.end_all(session, present.id, "activated")
         throttle.succeeded(session, address, Subject("account", folded))
-        audit.record(session, None, "auth:activate", ("account", present.id), address=visitor.address)
-        return _welcome(session, desk, present, visitor, None)
+        welcome = _welcome(session, desk, present, visitor, None, by_code=True)
+        told = _key_told(visitor, welcome)
+        audit.record(session, None, "auth:activate", ("account", present.id), address=visitor.address, **told)
+        return welcome
 
 
 def change_password(gate: Gate, hasher: Hasher, old: str, new: str) -> None:
@@ -202,10 +211,41 @@ def _set_password(session: orm.Session, account: Account, hashed: str) -> None:
 
 
 def _welcome(
-    session: orm.Session, desk: Desk, account: Account, visitor: Visitor, device: KnownDevice | None
+    session: orm.Session,
+    desk: Desk,
+    account: Account,
+    visitor: Visitor,
+    device: KnownDevice | None,
+    *,
+    by_code: bool,
 ) -> Welcome:
-    tokens = sessions.start(session, desk.doorkeeper, account, client=visitor.client, address=visitor.address)
-    return Welcome(tokens, _hint(session, account, visitor, device))
+    """Begin a session, bound to the key that the visitor proved to hold. The account's row is locked."""
+    enrolment = None
+    if visitor.key is not None:
+        enrolment = devices.Enrolment(
+            visitor.key, visitor.protection, visitor.client, visitor.address, by_code=by_code
+        )
+        devices.enter(session, account, enrolment)
+    tokens = sessions.start(
+        session,
+        desk.doorkeeper,
+        account,
+        client=visitor.client,
+        address=visitor.address,
+        jkt=visitor.key.jkt if visitor.key else None,
+    )
+    state = None
+    if enrolment is not None:
+        approves = desk.doorkeeper.town_approves_devices
+        state = devices.entered(session, account, enrolment, tokens.session_id, town_approves=approves)
+    return Welcome(tokens, _hint(session, account, visitor, device), state)
+
+
+def _key_told(visitor: Visitor, welcome: Welcome) -> dict[str, str]:
+    """Return what the log of deeds says of a key; of a login without one it says nothing."""
+    if visitor.key is None:
+        return {}
+    return {"jkt": visitor.key.jkt, "key_state": str(welcome.key_state)}
 
 
 def _hint(session: orm.Session, account: Account, visitor: Visitor, device: KnownDevice | None) -> str:

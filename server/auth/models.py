@@ -1,6 +1,7 @@
 """Tables of accounts: who may log in, what they may do, where they are logged in, and how guessing is slowed."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -99,6 +100,7 @@ class LoginSession(db.Base):
         sa.Index(
             "sessions_account_id_idx", "account_id", "id", postgresql_where=sa.text("revoked_at IS NULL")
         ),
+        sa.ForeignKeyConstraint(["account_id", "jkt"], ["device_keys.account_id", "device_keys.jkt"]),
         {
             "info": {
                 "grant": db.changing(
@@ -119,6 +121,9 @@ class LoginSession(db.Base):
     rotated_at: Mapped[datetime]
     token_hash: Mapped[bytes]
     refresh_key: Mapped[str]  # The id of the server's key that the family is derived from.
+    jkt: Mapped[
+        str | None
+    ]  # The key of the phone that its tokens are bound to (RFC 9449); None: bearer tokens.
     revoked_at: Mapped[datetime | None]
     end_reason: Mapped[str | None]
 
@@ -157,6 +162,85 @@ class KnownDevice(db.Base):
     account_id: Mapped[UUID] = mapped_column(sa.ForeignKey("accounts.id"))
     secret_hash: Mapped[bytes]
     used_at: Mapped[datetime]
+
+
+class DeviceKey(db.Base):
+    """A phone's public key in one account (ruling 23). What becomes of it are rows of `device_events`.
+
+    The same key may stand in several accounts: two people with one phone. `public_jwk` stays for ever, because what was
+    signed with it must be verifiable as long.
+    """
+
+    __tablename__ = "device_keys"
+    __table_args__ = (
+        sa.UniqueConstraint("account_id", "jkt"),
+        sa.Index(None, "jkt"),
+        sa.CheckConstraint("jkt ~ '^[A-Za-z0-9_-]{43}$'", name="jkt"),
+        db.one_of("algorithm", ("ES256", "EdDSA")),
+        db.one_of("protection", rules.Protection),
+        {"info": {"grant": db.APPEND}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(sa.ForeignKey("accounts.id"))
+    jkt: Mapped[str]  # Thumbprint (RFC 7638).
+    algorithm: Mapped[str]
+    public_jwk: Mapped[dict[str, Any]]
+    protection: Mapped[rules.Protection] = mapped_column(sa.Text)
+    client: Mapped[str]
+    address: Mapped[str]
+    enrolled_at: Mapped[datetime]
+
+
+class DeviceEvent(db.Base):
+    """Something that happened to a key: once each."""
+
+    __tablename__ = "device_events"
+    __table_args__ = (
+        sa.UniqueConstraint("device_id", "kind"),
+        db.one_of("kind", rules.KeyEvent),
+        db.one_of("cause", rules.KeyCause),
+        {"info": {"grant": db.APPEND}},
+    )
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    device_id: Mapped[UUID] = mapped_column(sa.ForeignKey("device_keys.id"))
+    kind: Mapped[rules.KeyEvent] = mapped_column(sa.Text)
+    cause: Mapped[rules.KeyCause] = mapped_column(sa.Text)
+    at: Mapped[datetime]
+    by_account: Mapped[UUID]
+    in_session: Mapped[UUID | None]
+    reason: Mapped[str]
+
+
+class DeviceCode(db.Base):
+    """A code that makes a waiting key a trusted one: shown by a trusted phone, or issued by the town. One at a time."""
+
+    __tablename__ = "device_codes"
+    __table_args__ = (
+        sa.Index(
+            "device_codes_live_key",
+            "account_id",
+            unique=True,
+            postgresql_where=sa.text("used_at IS NULL AND void_at IS NULL"),
+        ),
+        sa.CheckConstraint(f"tries BETWEEN 0 AND {rules.DEVICE_CODE_TRIES}", name="tries"),
+        db.one_of("cause", (rules.KeyCause.OWN_CODE, rules.KeyCause.TOWN_CODE)),
+        {"info": {"grant": db.changing("tries", "used_at", "used_for", "replaces", "void_at")}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(sa.ForeignKey("accounts.id"))
+    cause: Mapped[rules.KeyCause] = mapped_column(sa.Text)
+    code_hash: Mapped[bytes]
+    made_at: Mapped[datetime]
+    made_by: Mapped[UUID]
+    expires_at: Mapped[datetime]
+    tries: Mapped[int]
+    used_at: Mapped[datetime | None]
+    used_for: Mapped[UUID | None] = mapped_column(sa.ForeignKey("device_keys.id"), index=True)
+    replaces: Mapped[bool]  # Said with its use: every other key of the account ends once this one is trusted.
+    void_at: Mapped[datetime | None]
 
 
 class Throttle(db.Base):

@@ -79,13 +79,16 @@ def as_grant(row: GrantRow) -> Grant:
     return Grant(row.role, row.region, row.unit_id, row.valid_from, row.valid_until, row.assignment)
 
 
-def who(session: orm.Session, account_id: UUID, session_id: UUID) -> Who:
-    """Return the account as tokens carry it: with the grants in force or beginning while a token lives."""
+def who(session: orm.Session, account_id: UUID, session_id: UUID, jkt: str | None = None) -> Who:
+    """Return the account as tokens carry it: with the grants in force or beginning while a token lives.
+
+    `jkt` is the key that the session is bound to.
+    """
     now = clock.now()
     account = session.get_one(Account, account_id)
     rows = grants_live(session, [account_id], now)[account_id]
     soon = [as_grant(row) for row in rows if row.valid_from < now + rules.ACCESS_LIFE]
-    return Who(account.id, session_id, account.version, account.person_id, tuple(soon))
+    return Who(account.id, session_id, account.version, account.person_id, tuple(soon), jkt)
 
 
 def who_named(session: orm.Session, login: str) -> Who | None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 
 from server import clock, pages, problems
 from server.auth import login, queries, sessions, shown
-from server.auth.asked import Address, AtDesk, Door, Hashing
+from server.auth.asked import Address, AtDesk, Door, Hashing, OfferedKey
 from server.auth.login import Visitor
 from server.auth.schemas import (
     ActivateIn,
@@ -28,6 +28,13 @@ from server.problems import Problem
 
 BODY_LIMIT = 16_384
 """Bytes of a body below /v1/auth/. It is read from strangers, and whoever reads a megabyte of it serves nobody else."""
+KEYS_AT_LOGIN = (
+    problems.PROOF_REFUSED,
+    problems.USE_DPOP_NONCE,
+    problems.DEVICE_KEY_REQUIRED,
+    problems.DEVICE_KEY_REVOKED,
+)
+"""What a login that brings a key, or ought to, can be told about it."""
 router = APIRouter(prefix="/v1")
 SessionId = Annotated[
     UUID, Path(description="GET /v1/auth/sessions 中的 id / an id of GET /v1/auth/sessions")
@@ -39,17 +46,24 @@ SessionId = Annotated[
     operation_id="auth-login",
     tags=["auth"],
     responses=shown.open_refusals(
-        problems.LOGIN_REFUSED, problems.TOO_MANY_REQUESTS, problems.BUSY, problems.INVALID_REQUEST
+        problems.LOGIN_REFUSED,
+        *KEYS_AT_LOGIN,
+        problems.TOO_MANY_REQUESTS,
+        problems.BUSY,
+        problems.INVALID_REQUEST,
     ),
 )
-def log_in(given: LoginIn, desk: AtDesk, address: Address) -> WelcomeOut:
+def log_in(given: LoginIn, desk: AtDesk, address: Address, key: OfferedKey) -> WelcomeOut:
     """Log in with login and password (登录): an access token of ten minutes, a refresh token, a device hint.
 
     Wrong logins and wrong passwords look the same. Too many attempts answer 429 with Retry-After; send the
     `device_hint` of an earlier login, and other people's attempts do not slow this device.
+
+    With a DPoP header (RFC 9449, without `ath`) the tokens are bound to the phone's key, and `key_state` says whether
+    this is known to be the person's phone: the first one is, further ones wait for a code (我的手机).
     """
     hint = given.device_hint.get_secret_value() if given.device_hint else None
-    visitor = Visitor(given.client, address, hint)
+    visitor = Visitor(given.client, address, hint, key, given.key_protection)
     return shown.welcome(login.login(desk, visitor, given.login, given.password.get_secret_value()))
 
 
@@ -60,36 +74,46 @@ def log_in(given: LoginIn, desk: AtDesk, address: Address) -> WelcomeOut:
     responses=shown.open_refusals(
         problems.CODE_REFUSED,
         problems.PASSWORD_REFUSED,
+        *KEYS_AT_LOGIN,
         problems.TOO_MANY_REQUESTS,
         problems.BUSY,
         problems.INVALID_REQUEST,
     ),
 )
-def activate(given: ActivateIn, desk: AtDesk, address: Address) -> WelcomeOut:
+def activate(given: ActivateIn, desk: AtDesk, address: Address, key: OfferedKey) -> WelcomeOut:
     """Set the password by a one-time code and log in (激活). The code works once, for 72 hours.
 
     In the code, case, blanks and dashes do not matter. The password needs 8 characters, may have 128, of any kind;
-    common ones and those made of the own name, login or village are refused, which does not spend the code.
+    common ones and those made of the own name, login or village are refused, which does not spend the code. A key that
+    comes with it (a DPoP header, as when logging in) is that of the person's phone: the code comes from the town.
     """
     code, password = given.code.get_secret_value(), given.password.get_secret_value()
-    return shown.welcome(login.activate(desk, Visitor(given.client, address), given.login, code, password))
+    visitor = Visitor(given.client, address, None, key, given.key_protection)
+    return shown.welcome(login.activate(desk, visitor, given.login, code, password))
 
 
 @router.post(
     "/auth/refresh",
     operation_id="auth-refresh",
     tags=["auth"],
-    responses=shown.open_refusals(problems.REFRESH_REFUSED, problems.INVALID_REQUEST),
+    responses=shown.open_refusals(
+        problems.REFRESH_REFUSED,
+        problems.PROOF_REFUSED,
+        problems.USE_DPOP_NONCE,
+        problems.DEVICE_KEY_REQUIRED,
+        problems.INVALID_REQUEST,
+    ),
 )
-def refresh(given: RefreshIn, database: OpenDb, door: Door) -> TokensOut:
+def refresh(given: RefreshIn, database: OpenDb, door: Door, key: OfferedKey) -> TokensOut:
     """Exchange the refresh token for the next one and a new access token (刷新令牌).
 
     When the answer does not arrive, send the same refresh token again within 30 seconds: the answer names the same
     successor. An older token ends the session, because then two hold it. A session ends after 30 days without
-    refreshing and after 90 days in any case.
+    refreshing and after 90 days in any case. A session that is bound to a key needs its proof (a DPoP header without
+    `ath`); its last refresh token but one is then good until the last one was used, however late.
     """
     with database.write() as session:
-        renewed = sessions.renew(session, door, given.refresh_token.get_secret_value())
+        renewed = sessions.renew(session, door, given.refresh_token.get_secret_value(), key)
     if isinstance(renewed, Problem):
         raise renewed
     return TokensOut.model_validate(renewed)

@@ -29,6 +29,18 @@ CODE_LETTERS = "346789ACDEFGHJKMNPQRTUVWXY"  # pragma: allowlist secret
 CODE_LENGTH = 12
 
 
+DEVICE_CODE_LENGTH = 8
+"""26^8, and `DEVICE_CODE_TRIES` of them: one in forty thousand million for whoever guesses (RFC 8628 section 5.1)."""
+DEVICE_CODE_TRIES = 5
+DEVICE_CODE_LIFE = timedelta(minutes=10)
+"""Shown on the old phone, typed on the new one beside it."""
+TOWN_CODE_LIFE = timedelta(hours=24)
+"""Read out by the town: the person may have to go where there is a signal."""
+MOST_TRUSTED = 5
+MOST_WAITING = 5
+"""Keys of one account. One waiting too many ends the oldest that waits: nobody is kept out by somebody else's tries."""
+
+
 def fold_login(text: str) -> str:
     """Return a login as it is stored: full-width forms narrowed, lower case, no blanks around."""
     return unicodedata.normalize("NFKC", text).strip().lower()
@@ -47,6 +59,77 @@ def code_shown(letters: str) -> str:
 def fold_code(text: str) -> str:
     """Return the letters of a typed code: case, blanks, dashes and full-width forms do not matter."""
     return re.sub(r"[^0-9A-Z]", "", unicodedata.normalize("NFKC", text).upper())
+
+
+# --- keys of phones (ruling 23)
+class Protection(StrEnum):
+    """Where a phone says that it keeps its key. Claimed, stored and shown; nothing is allowed because of it."""
+
+    HARDWARE = "hardware"  # Keystore with StrongBox or TEE, Secure Enclave.
+    SOFTWARE = "software"
+    BROWSER = "browser"  # WebCrypto, not exportable.
+    UNKNOWN = "unknown"
+
+
+class KeyEvent(StrEnum):
+    """What happens to a key; nothing of it is ever changed or deleted."""
+
+    ENROLLED = "enrolled"
+    CONFIRMED = "confirmed"  # By a code of another phone, where the town's approval is needed beside it.
+    TRUSTED = "trusted"
+    REVOKED = "revoked"
+
+
+class KeyCause(StrEnum):
+    """How it came to an event."""
+
+    LOGIN = "login"
+    FIRST = "first-key"  # The account never had a trusted one.
+    ACTIVATION = "activation"  # The one-time code on paper comes from the town.
+    OWN_CODE = "own-code"  # Shown by a trusted phone of the same person.
+    TOWN_CODE = "town-code"
+    TOWN = "town"
+    OWNER = "owner"
+    REPLACED = "replaced"  # By the phone that was confirmed, because its person said so.
+    SUPERSEDED = "superseded"  # Too many were waiting.
+
+
+class KeyState(StrEnum):
+    """What a key is good for: the answer to its events."""
+
+    WAITING = "waiting"  # Its sessions work; that it is the person's own phone is not shown yet.
+    CONFIRMED = "confirmed"  # As WAITING, and only the town's approval is missing.
+    TRUSTED = "trusted"
+    REVOKED = "revoked"
+
+
+def key_state(events: Iterable[KeyEvent]) -> KeyState:
+    """Return the state that follows from a key's events, in whatever order."""
+    happened = set(events)
+    for event, state in (
+        (KeyEvent.REVOKED, KeyState.REVOKED),
+        (KeyEvent.TRUSTED, KeyState.TRUSTED),
+        (KeyEvent.CONFIRMED, KeyState.CONFIRMED),
+    ):
+        if event in happened:
+            return state
+    return KeyState.WAITING
+
+
+def trusted_at_login(*, by_code: bool, first: bool, town_approves: bool) -> KeyCause | None:
+    """Return why a key that comes with a login is trusted at once, None when it must wait for a code or the town.
+
+    `by_code`: with the one-time code that the town hands out; `first`: the account never had a trusted key.
+    Whoever only knows the password gets a session, not the person's place: the next one waits.
+    """
+    if by_code:
+        return KeyCause.ACTIVATION
+    return KeyCause.FIRST if first and not town_approves else None
+
+
+def trusted_by_code(cause: KeyCause, *, town_approves: bool) -> bool:
+    """Tell whether a code is enough. The town's own code is its approval."""
+    return cause is KeyCause.TOWN_CODE or not town_approves
 
 
 # --- who may grant what
@@ -177,15 +260,21 @@ class Family:
     revoked: bool
 
 
-def judge_refresh(family: Family, generation: int, *, genuine: bool, at: datetime) -> Refresh:
-    """Judge the token of a generation, presented at an instant. `genuine`: its secret is the one that was handed out."""
+def judge_refresh(
+    family: Family, generation: int, *, genuine: bool, at: datetime, proven: bool = False
+) -> Refresh:
+    """Judge the token of a generation, presented at an instant. `genuine`: its secret is the one that was handed out.
+
+    `proven`: with the proof of the key that the session is bound to. Then the one before is good until its successor
+    was used, however long an answer was lost: a thief of tokens alone cannot present it (ruling 24).
+    """
     if not genuine or family.revoked or generation > family.generation:
         return Refresh.REFUSE
     if at >= family.expires_at or at >= family.used_at + REFRESH_IDLE:
         return Refresh.REFUSE
     if generation == family.generation:
         return Refresh.ROTATE
-    if generation == family.generation - 1 and at - family.rotated_at <= REFRESH_GRACE:
+    if generation == family.generation - 1 and (proven or at - family.rotated_at <= REFRESH_GRACE):
         return Refresh.REPEAT
     return Refresh.REUSE
 

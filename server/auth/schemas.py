@@ -1,7 +1,7 @@
 """What goes over the wire about accounts and logging in."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -17,10 +17,12 @@ from pydantic_core import PydanticCustomError
 
 from server.access import Role
 from server.auth import rules
+from server.auth.rules import KeyState, Protection
 from server.given import Id, In, Instant, Word
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text without control characters; others are refused."""
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):  # noqa: PLR2004  ASCII's control characters.
         raise PydanticCustomError("control_character", "no control characters", {"zh": "不能含控制字符"})
     return text
@@ -39,8 +41,8 @@ def _login(text: str) -> str:
 
 _Line = StringConstraints(strip_whitespace=True, min_length=1, max_length=100)
 _VISIBLE = r"^[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s][^\x00-\x1f\x7f]*$"
-"""What `_Line` and `_printable` ask for, as the document says it: no control characters, and not only spaces."""
-Text = Annotated[str, _Line, AfterValidator(_printable), Field(json_schema_extra={"pattern": _VISIBLE})]
+"""What `_Line` and `printable` ask for, as the document says it: no control characters, and not only spaces."""
+Text = Annotated[str, _Line, AfterValidator(printable), Field(json_schema_extra={"pattern": _VISIBLE})]
 NewLogin = Annotated[
     str,
     StringConstraints(max_length=200),
@@ -59,7 +61,7 @@ Code = Annotated[SecretStr, Field(max_length=100, description="一次性激活�
 Client = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=100),
-    AfterValidator(_printable),
+    AfterValidator(printable),
     Field(
         description="手机或浏览器自报的名称，显示在“我的登录”里 / shown in the list of sessions",
         examples=["小米 14 · 在村 1.0"],
@@ -71,6 +73,12 @@ Hint = Annotated[
     Field(
         max_length=200,
         description="以前登录时得到的 device_hint：他人猜密码时，此手机仍可登录 / from an earlier login on this device",
+    ),
+]
+KeyProtection = Annotated[
+    Word[Protection],
+    Field(
+        description="带 DPoP 头登录时：密钥保存在哪里（自称） / with a DPoP header: where the key is kept, as claimed"
     ),
 ]
 Region = Annotated[
@@ -98,6 +106,7 @@ class LoginIn(In):
     password: Password
     client: Client = ""
     device_hint: Hint = None
+    key_protection: KeyProtection = Protection.UNKNOWN
 
 
 class ActivateIn(In):
@@ -107,6 +116,7 @@ class ActivateIn(In):
     code: Code
     password: Password
     client: Client = ""
+    key_protection: KeyProtection = Protection.UNKNOWN
 
 
 class RefreshIn(In):
@@ -126,7 +136,9 @@ class TokensOut(Out):
     """Tokens. Keep `refresh_token` safe, replace it by each answer, and repeat a refresh whose answer did not come."""
 
     session_id: UUID
-    token_type: str = "Bearer"  # noqa: S105  The name of a scheme (RFC 6750).
+    token_type: Literal["Bearer", "DPoP"] = Field(
+        description="DPoP：令牌与手机密钥绑定，每个请求须带证明 / bound to the phone's key, each request needs a proof"
+    )
     access_token: str
     access_expires_at: datetime
     refresh_token: str
@@ -137,6 +149,9 @@ class WelcomeOut(TokensOut):
     """Tokens, and the hint by which this device is known at the next login. Keep it after logging out."""
 
     device_hint: str
+    key_state: KeyState | None = Field(
+        description="手机密钥的状态；登录时未带密钥则为 null / what the phone's key is good for; null without one"
+    )
 
 
 class SessionOut(Out):
@@ -222,7 +237,7 @@ class GrantIn(In):
     assignment: Annotated[
         str,
         StringConstraints(strip_whitespace=True, max_length=rules.LONGEST_ASSIGNMENT),
-        AfterValidator(_printable),
+        AfterValidator(printable),
         Field(description="任务，例如督查组 / such as the inspection it is for"),
     ] = ""
 

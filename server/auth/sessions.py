@@ -18,8 +18,9 @@ from sqlalchemy import orm
 
 from server import audit, clock, ids, problems
 from server.access import Who
-from server.auth import rules
+from server.auth import proving, rules
 from server.auth.doorkeeper import Doorkeeper
+from server.auth.jws import PublicKey
 from server.auth.keys import KeySet, Purpose
 from server.auth.models import Account, LoginSession
 from server.auth.rules import Family, Refresh
@@ -38,6 +39,7 @@ class Tokens:
     access_expires_at: datetime
     refresh_token: str
     refresh_expires_at: datetime
+    token_type: str  # "DPoP" when bound to a phone's key (RFC 9449), else "Bearer".
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,18 @@ def refused() -> Problem:
 
 
 def start(
-    session: orm.Session, doorkeeper: Doorkeeper, account: Account, *, client: str, address: str
+    session: orm.Session,
+    doorkeeper: Doorkeeper,
+    account: Account,
+    *,
+    client: str,
+    address: str,
+    jkt: str | None = None,
 ) -> Tokens:
-    """Begin a session and return its first tokens."""
+    """Begin a session and return its first tokens; with `jkt`, a key of the account, they are bound to it.
+
+    Raises Problem (403 device-key-required) without a key where the district requires one.
+    """
     now = clock.now()
     key = doorkeeper.keys.current(Purpose.REFRESH)
     row = LoginSession(
@@ -75,6 +86,7 @@ def start(
         rotated_at=now,
         token_hash=b"",
         refresh_key=key.kid,
+        jkt=jkt,
         revoked_at=None,
         end_reason=None,
     )
@@ -84,9 +96,12 @@ def start(
     return _tokens(session, doorkeeper, row)
 
 
-def renew(session: orm.Session, doorkeeper: Doorkeeper, presented: str) -> Tokens | Problem:
-    """Renew a session by its refresh token.
+def renew(
+    session: orm.Session, doorkeeper: Doorkeeper, presented: str, key: PublicKey | None = None
+) -> Tokens | Problem:
+    """Renew a session by its refresh token and, when it is bound to one, the `key` that the request proved to hold.
 
+    A token that comes without its session's key changes nothing: a thief of tokens can neither use nor end them.
     Returns the Problem instead of raising it, because ending a family that was used twice must be committed.
     Presented twice at once, the row's lock makes the second wait; it then counts as a repetition.
     """
@@ -104,12 +119,15 @@ def renew(session: orm.Session, doorkeeper: Doorkeeper, presented: str) -> Token
     if found is None:
         return refused()
     row, account = found
+    if row.jkt is not None and (key is None or key.jkt != row.jkt):
+        return proving.refused("missing" if key is None else "key", doorkeeper.nonces)
     now = clock.now()
     verdict = rules.judge_refresh(
         Family(row.generation, row.rotated_at, row.used_at, row.expires_at, row.revoked_at is not None),
         parts.generation,
         genuine=_genuine(doorkeeper.keys, row, parts),
         at=now,
+        proven=row.jkt is not None,
     )
     if verdict is Refresh.REUSE:
         end(session, row, "refresh-reuse")
@@ -134,11 +152,18 @@ def end(session: orm.Session, row: LoginSession, reason: str) -> None:
 
 def end_all(session: orm.Session, account_id: UUID, reason: str, *, keep: UUID | None = None) -> int:
     """End every session of an account but `keep`, and return how many."""
+    return _end(session, reason, LoginSession.account_id == account_id, LoginSession.id != keep)
+
+
+def end_bound(session: orm.Session, account_id: UUID, jkt: str, reason: str) -> int:
+    """End every session of an account that is bound to a key, and return how many."""
+    return _end(session, reason, LoginSession.account_id == account_id, LoginSession.jkt == jkt)
+
+
+def _end(session: orm.Session, reason: str, *which: sa.ColumnElement[bool]) -> int:
     statement = (
         sa.update(LoginSession)
-        .where(
-            LoginSession.account_id == account_id, LoginSession.revoked_at.is_(None), LoginSession.id != keep
-        )
+        .where(LoginSession.revoked_at.is_(None), *which)
         .values(revoked_at=clock.now(), end_reason=reason)
         .returning(LoginSession.id)
         .execution_options(synchronize_session=False)
@@ -163,11 +188,12 @@ def end_own(session: orm.Session, who: Who, session_id: UUID, reason: str) -> No
 
 
 def _tokens(session: orm.Session, doorkeeper: Doorkeeper, row: LoginSession) -> Tokens:
-    access, ends = doorkeeper.issue(session, row.account_id, row.id)
+    access, ends = doorkeeper.issue(session, row.account_id, row.id, row.jkt)
     secret = _derived(doorkeeper.keys, row)
     packed = row.id.bytes + _counted(row.generation) + secret
     text = _MARK + base64.urlsafe_b64encode(packed).decode().rstrip("=")
-    return Tokens(row.id, access, ends, text, min(row.expires_at, row.used_at + rules.REFRESH_IDLE))
+    until = min(row.expires_at, row.used_at + rules.REFRESH_IDLE)
+    return Tokens(row.id, access, ends, text, until, "Bearer" if row.jkt is None else "DPoP")
 
 
 def _derived(keys: KeySet, row: LoginSession) -> bytes:

@@ -29,7 +29,7 @@ def open_refusals(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
 def welcome(given: Welcome) -> WelcomeOut:
     """Show a successful login."""
     tokens = TokensOut.model_validate(given.tokens)
-    return WelcomeOut(**tokens.model_dump(), device_hint=given.device_hint)
+    return WelcomeOut(**tokens.model_dump(), device_hint=given.device_hint, key_state=given.key_state)
 
 
 def account(row: Account, grants: Iterable[GrantRow]) -> AccountOut:

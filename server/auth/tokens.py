@@ -27,6 +27,8 @@ AUDIENCE = "zaicun-api"
 LEEWAY = timedelta(seconds=30)
 LONGEST_TOKEN = 8192
 """Characters; as many grants as there may be, with the longest assignments, need about 6,500."""
+_THUMBPRINT = 43
+"""Letters of a SHA-256 in base64url."""
 _HEADER = {"alg", "kid", "typ"}
 _REQUIRED = ("iss", "aud", "sub", "exp", "iat", "nbf", "jti", "sid", "ver", "grants")
 
@@ -64,6 +66,8 @@ def sign(keys: KeySet, issuer: str, who: Who) -> tuple[str, datetime]:
     }
     if who.person_id is not None:
         claims["pid"] = str(who.person_id)
+    if who.jkt is not None:
+        claims["cnf"] = {"jkt": who.jkt}
     if key.private is None:
         raise RuntimeError(f"the private half of key {key.kid} is missing")
     return jwt.encode(claims, key.private, ALGORITHM, headers={"kid": key.kid, "typ": TYPE}), ends
@@ -131,8 +135,19 @@ def _claims(claims: Mapping[str, Any]) -> Claims:
         version=claims["ver"],
         person_id=UUID(claims["pid"]) if "pid" in claims else None,
         grants=tuple(_unpacked(packed) for packed in claims["grants"]),
+        jkt=_bound_to(claims["cnf"]) if "cnf" in claims else None,
     )
     return Claims(who, starts, ends)
+
+
+def _bound_to(confirmation: object) -> str:
+    """Return the thumbprint of a ``cnf`` claim (RFC 7800, RFC 9449 section 6.1); any other one is not understood."""
+    if not isinstance(confirmation, dict) or set(confirmation) != {"jkt"}:
+        raise refused()
+    jkt = confirmation["jkt"]
+    if not isinstance(jkt, str) or len(jkt) != _THUMBPRINT:
+        raise refused()
+    return jkt
 
 
 def _packed(grant: Grant) -> dict[str, Any]:

@@ -127,6 +127,32 @@ def slips_region(aim: Aim) -> Sent:
 
 
 @_aim
+def confirm_phone(_: Aim) -> Sent:
+    return Sent(body={"code": "AAAA-AAAA"})
+
+
+def _decided(decision: str) -> Sent:
+    return Sent(body={"decision": decision, "reason": "当面核对"})
+
+
+@_aim
+def approve_phone(_: Aim) -> Sent:
+    return _decided("approve")
+
+
+@_aim
+def revoke_phone(_: Aim) -> Sent:
+    return _decided("revoke")
+
+
+@_aim
+def revoke_phone_through_team(aim: Aim) -> Sent:
+    sent = _decided("revoke")
+    sent.path = {"account_id": aim.team.account, "device_id": aim.device}
+    return sent
+
+
+@_aim
 def rename_account(aim: Aim) -> Sent:
     return Sent({"account_id": aim.account}, headers=_ANY, body={"display_name": "新", "disabled": True})
 

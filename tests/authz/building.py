@@ -41,7 +41,7 @@ from server import audit, clock, ids, state
 from server.access import Role
 from server.auth import codes, sessions, tokens
 from server.auth.doorkeeper import Doorkeeper
-from server.auth.models import Account, GrantRevocation, LoginSession
+from server.auth.models import Account, DeviceEvent, DeviceKey, GrantRevocation, LoginSession
 from server.auth.passwords import Hasher
 from server.checkins.models import Attempt, CheckInPosition, CheckInRow
 from server.db import Database
@@ -236,15 +236,29 @@ class Builder:
             sa.text("SELECT id, assignment FROM grants WHERE account_id = :a ORDER BY id"), {"a": account.id}
         ).first()
         audit.record(session, None, "test:event", ("account", account.id), mark=f"记录{account.login}")
+        device = DeviceKey(
+            id=ids.new_id(), account_id=account.id, jkt=str(next(self.numbers)).rjust(43, "A"), algorithm="ES256",
+            public_jwk={}, protection="unknown", client=f"机型{account.login}", address="127.0.0.1", enrolled_at=NOW,
+        )  # fmt: skip
+        session.add(device)
+        session.flush()
+        session.add(
+            DeviceEvent(
+                device_id=device.id, kind="enrolled", cause="login", at=NOW, by_account=account.id,
+                in_session=opened.session_id, reason="",
+            )
+        )  # fmt: skip
         target.ids |= {
             "account": str(account.id),
             "login": account.login,
             "session": str(opened.session_id),
+            "device": str(device.id),
             "grant": target.grant or (str(grant.id) if grant else str(ids.new_id())),
         }
         target.secrets |= {
             "account": [account.display_name],
             "session": [f"手机{account.login}"],
+            "device": [f"机型{account.login}"],
             "event": [f"记录{account.login}"],
         }
 

@@ -32,6 +32,7 @@ _FOREIGN = (
     "posting",
     "account",
     "session",
+    "device",
     "grant",
     "place",
     "import",

@@ -24,6 +24,8 @@ SHARED = {
         problems.TOKEN_INVALID,
         problems.TOKEN_EXPIRED,
         problems.TOKEN_STALE,
+        problems.PROOF_REFUSED,
+        problems.USE_DPOP_NONCE,
         problems.BODY_TOO_LARGE,
         problems.MALFORMED_BODY,
         problems.UNSUPPORTED_MEDIA,

@@ -11,7 +11,11 @@ from docs.replaying import FOLDER, Replay, Stage, example_files, load, make_stag
 from geo.verdict import Band, Reason, VerdictKind
 from server.checkins.rules import Standing
 
-RUN_ELSEWHERE = {"zaicun_phone.py", "README.md"}  # By test_phone.py; read by people.
+RUN_ELSEWHERE = {
+    "zaicun_phone.py",
+    "zaicun_key.py",
+    "README.md",
+}  # By test_phone.py and the guide; read by people.
 
 
 @pytest.fixture(scope="module")

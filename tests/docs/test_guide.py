@@ -24,7 +24,7 @@ from geo.datum import Datum, from_wgs84
 from geo.fix import MAX_ACCURACY_M, MAX_AGE_S, PositionFault
 from geo.verdict import SENTENCES, Band, Reason, VerdictKind
 from server import envelope, pages, problems
-from server.auth import codes, rules
+from server.auth import codes, nonces, rules
 from server.auth import routes as auth_routes
 from server.auth.models import Account
 from server.auth.rules import PasswordFault
@@ -297,6 +297,11 @@ LIMITS = {
     "a session": f"{rules.REFRESH_LIFE.days} days",
     "fetching a lost refresh again": f"{rules.REFRESH_GRACE.seconds} seconds",
     "one-time code": f"{rules.CODE_LIFE.days * 24} hours",
+    "code shown by an own phone": f"{rules.DEVICE_CODE_LIFE.seconds // 60} minutes",
+    "code given by the town": f"{rules.TOWN_CODE_LIFE.days * 24} hours",
+    "wrong tries of such a code": f"{rules.DEVICE_CODE_TRIES}",
+    "confirmed phones": f"{rules.MOST_TRUSTED}",
+    "a `DPoP-Nonce` stands at least": f"{nonces.LIFE.seconds // 60} minutes",
     "`device_hint`, unused": f"{rules.HINT_LIFE.days} days",
     "age of a fix": f"{MAX_AGE_S:.0f} seconds",
     "accuracy of a fix": f"{MAX_ACCURACY_M:.0f} metres",

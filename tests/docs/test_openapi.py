@@ -102,7 +102,7 @@ def test_a_wrong_example_would_be_seen() -> None:
 def test_who_needs_a_token_is_as_documented(
     service: Service, method: str, path: str, operation: dict[str, Any]
 ) -> None:
-    needs = operation.get("security") == [{"bearer": []}]
+    needs = operation.get("security") == [{"bearer": []}, {"dpop": []}]
     assert needs == (operation["operationId"] not in OPEN)
     answer = service.client.request(method, re.sub(r"\{\w+\}", "x", path))
     assert (answer.json().get("code") == "token-missing") == needs, answer.text

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from conftest import Service
 from factories_auth import make_account, token_for, tokens_for
 from factories_checkins import LONG_AGO, Cadre, check_in, make_cadre, make_world
+from factories_devices import Keyed, bound
 from factories_login import PASSWORD, activate, new_code
 from factories_month import CHOSEN
 from factories_places import bring, feature, layer, make_region, new_town, square
@@ -147,6 +148,41 @@ class Deeds:
         account = self._account()
         other = tokens_for(self.service, account).session_id
         return self._as(account, "DELETE", f"/v1/auth/sessions/{other}")
+
+    # --- keys of phones
+
+    def _phone(self, *, trusted: bool = True) -> tuple[Account, Keyed]:
+        account = self._account()
+        phone = bound(self.service, account, trusted=trusted)
+        phone.send("GET", "/v1/me").raise_for_status()  # It has a nonce now.
+        return account, phone
+
+    def _device(self, account: Account) -> str:
+        items = self.admin.get(f"/v1/accounts/{account.id}/devices").json()["items"]
+        return str(items[0]["id"])
+
+    def devices_make_code(self) -> Call:
+        _, phone = self._phone()
+        return lambda: phone.send("POST", "/v1/me/devices/code")
+
+    def devices_confirm(self) -> Call:
+        account, phone = self._phone(trusted=False)
+        code = self.admin.post(f"/v1/accounts/{account.id}/devices/code").json()["code"]
+        return lambda: phone.send("POST", "/v1/me/devices/confirm", json={"code": code})
+
+    def devices_end(self) -> Call:
+        account, _ = self._phone()
+        return self._as(account, "DELETE", f"/v1/me/devices/{self._device(account)}")
+
+    def devices_make_town_code(self) -> Call:
+        path = f"/v1/accounts/{self._account().id}/devices/code"
+        return lambda: self.admin.post(path)
+
+    def devices_decide(self) -> Call:
+        account, _ = self._phone(trusted=False)
+        path = f"/v1/accounts/{account.id}/devices/{self._device(account)}/decision"
+        body = {"decision": "approve", "reason": "当面核对"}
+        return lambda: self.admin.post(path, json=body)
 
     def _as(self, account: Account, method: str, path: str, **more: Any) -> Call:
         head = {"Authorization": f"Bearer {token_for(self.service, account)}"}

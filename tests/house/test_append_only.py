@@ -16,7 +16,7 @@ DECLARED = {**db.grants(schema.METADATA), "alembic_version": db.READ}
 RECORDS = {
     "audit_log", "boundary_acceptances", "boundary_features", "boundary_reports", "calendar_years", "checkin_attempts",
     "checkin_grounds", "checkin_judgements", "checkin_phones", "checkin_points", "checkin_rows", "checkin_withdrawals",
-    "grant_revocations", "grants",
+    "device_events", "device_keys", "grant_revocations", "grants",
     "job_runs", "posting_history", "region_outlines", "region_versions", "roster_imports", "units", "zone_versions",
 }  # fmt: skip
 """Tables of facts. A fact is corrected by another one."""
@@ -24,6 +24,10 @@ READ_ONLY = {"alembic_version", "installation", "schema_revisions"}
 VIEWS = {"checkin_positions", "checkins"}
 CHANGING: dict[str, tuple[set[str], str]] = {
     "accounts": ({"id", "login", "person_id", "region", "created_at", "created_by"}, "whose account it is"),
+    "device_codes": (
+        {"id", "account_id", "cause", "code_hash", "made_at", "made_by", "expires_at"},
+        "whose it is",
+    ),
     "boundary_imports": (
         {"sha256", "imported_by", "imported_at", "accuracy_m"},
         "what was brought in, by whom",
