@@ -38,6 +38,7 @@ from server.envelope import Carried
 from server.gate import Misuses, who_of
 from server.month import routes as month
 from server.places import routes as places
+from server.privacy import routes as privacy
 from server.pulse import Pulse
 from server.quotas import Quotas
 from server.roster import routes as roster
@@ -109,6 +110,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(month.router)
     app.include_router(compliance.router)
     app.include_router(sync_routes.router)
+    app.include_router(privacy.router)
     app.state.body_limits.update(places.BODY_LIMITS)
     app.include_router(places.router)
     app.state.body_limits.update(roster.BODY_LIMITS)

@@ -157,14 +157,17 @@ class Database:
         """Set when the service is told to stop: long work is given up, so that its clients hear a 503 in time."""
 
     @contextmanager
-    def write(self, *, long: bool = False) -> Iterator[orm.Session]:
+    def write(self, *, long: bool = False, snapshot: bool = False) -> Iterator[orm.Session]:
         """Open a transaction that commits when the block ends, and rolls back when it raises.
 
-        `long` gives it HEAVY_WITHIN_S instead of what is left of the request's time.
+        `long` gives it HEAVY_WITHIN_S instead of what is left of the request's time. With `snapshot` all its statements
+        see the same rows; such a transaction only adds rows, since changing one that changed meanwhile would fail.
         """
         if self._pulse is not None:
             self._pulse.require_durable()
         with _translated(), self._turn(long=long), self._sessions() as session, session.begin():
+            if snapshot:
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             if long:
                 _lengthen(session)
             yield session

@@ -70,6 +70,10 @@ TAGS = [
     {"name": "accounts", "description": "账号与授权 / accounts and grants"},
     {"name": "check-ins", "description": "签到 / check-ins"},
     {"name": "months", "description": "月度在岗情况 / months of people"},
+    {
+        "name": "privacy",
+        "description": "告知书、谁看过我的记录、本人数据 / the notice, who looked, one's own data",
+    },
     {"name": "month", "description": "政策与节假日历 / policies and calendars"},
     {"name": "places", "description": "区划、点位、边界 / regions, zones, boundaries"},
     {"name": "roster", "description": "人员、单位、任职 / people, units, postings"},

@@ -65,6 +65,13 @@ class Gate:
             self.doorkeeper.admit(session, self.who)
             yield session
 
+    @contextmanager
+    def look(self) -> Iterator[orm.Session]:
+        """Open a transaction that reads another person's records: one snapshot, and what server.looks writes commits."""
+        with self.database.write(long=self.heavy, snapshot=True) as session:
+            self.doorkeeper.admit(session, self.who)
+            yield session
+
 
 SIGNED_THEMSELVES = frozenset({"checkins-put", "checkins-batch"})
 """Operations whose body, not the request, is signed by the phone's key (ruling 23): a queue is sent days later."""

@@ -4,13 +4,14 @@ import importlib
 import pkgutil
 
 import server
-from server import audit, db, installation, jobs, revisions, state
+from server import audit, db, installation, jobs, looks, revisions, state
 
 METADATA = db.Base.metadata
 OWN = (
     audit.AuditEntry,
     installation.Installation,
     jobs.JobRun,
+    looks.Look,
     state.StateVersion,
     revisions.SchemaRevision,
 )  # The tables that belong to no room.

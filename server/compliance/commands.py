@@ -12,11 +12,12 @@ import orjson
 from rich.cells import cell_len
 from sqlalchemy import orm
 
-from server import clock, terminal
+from server import clock, looks, terminal
 from server.compliance import queries, rules, service, showing
 from server.compliance.queries import EVERYONE, Asked, PersonMonth
 from server.compliance.rules import Judged
 from server.compliance.service import ScopeMonth
+from server.looks import Seen, What
 from server.month import book as books
 from server.month.book import Book
 from server.month.holidays import CalendarSource
@@ -89,8 +90,16 @@ def show(*, month: Month, region: str, below: bool, as_json: bool, as_csv: bool)
     """Print the month of everybody posted, by village and name, and the month on one page."""
     if as_json and as_csv:
         raise click.UsageError("--json 与 --csv 只能选一个 / choose --json or --csv.")
-    with terminal.opened() as (database, _), database.read() as session:
+    with terminal.opened() as (database, _), database.write(snapshot=True) as session:
         table = _read(session, month, region)
+        shown_now = [
+            row
+            for at, row in enumerate(table.rows)
+            if not below or table.scope.result(at) is ResultKind.BELOW
+        ]
+        looks.record(
+            session, None, What.MONTHS, (Seen(row.person_id) for row in shown_now), roles=(), subject=month
+        )
     rows = list(_lines(table, below=below))
     if as_json:
         whole = {"month": str(month), "summary": summary_of(table.scope, table.book), "people": rows}
@@ -251,12 +260,15 @@ def summary_text(scope: ScopeMonth, book: Book) -> str:
 @click.option("--region", default="", metavar="PREFIX", help="Only people posted there in the month.")
 def verify(month: Month, region: str) -> None:
     """Compute the masks of a month again from the check-ins and compare; exit code 1 when any differs."""
-    with terminal.opened() as (database, _), database.read() as session:
+    with terminal.opened() as (database, _), database.write(snapshot=True) as session:
         people = None
         if region:
             listed = queries.month_columns(session, EVERYONE, month, Asked(region=region))
             people = [listed.person(at) for at in range(len(listed))]
         found = queries.different_masks(session, month, people)
+        looks.record(
+            session, None, What.MONTH, (Seen(each.person_id) for each in found), roles=(), subject=month
+        )
     for each in found:
         click.echo(f"{each.number or each.person_id} {each.name or ''}")
         for name in rules.KEPT:

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy import orm
 
-from server import clock, pages, problems
+from server import clock, looks, pages, problems
 from server.access import Role, Who
 from server.compliance import queries, service, showing
 from server.compliance.queries import Asked, PersonMonth
@@ -21,6 +21,7 @@ from server.compliance.schemas import (
 )
 from server.documented import refusals
 from server.gate import Cadre, Configured, Db, requires
+from server.looks import Seen, What
 from server.month import book
 from server.month.masks import Month
 from server.month.rules import ResultKind
@@ -122,10 +123,15 @@ def person_month(person_id: UUID, month: MonthPath, who: Reader, db: Db) -> Pers
     and verdicts; sending units see the counters.
     """
     wanted = Month.parse(month)
-    with db.read() as session:
+    with db.look() as session:
         row = queries.access_month(session, who, person_id, wanted)
+        looks.record(session, who, What.MONTH, [_seen(row)], roles=READERS, subject=wanted)
         official = who.reaches(row.place, *queries.OFFICIAL)
         return _person_month(session, row, wanted, with_notes=official)
+
+
+def _seen(row: PersonMonth) -> Seen:
+    return Seen(row.person_id, row.place, row.unit_id)
 
 
 @router.get(
@@ -154,10 +160,11 @@ def months(
     asked = Asked(region=region, unit=unit, text=q.strip() if q else None)
     after = pages.decode(cursor, str, str, UUID)
     key = None if after is None else (after[0], after[1], after[2])
-    with db.read() as session:
+    with db.look() as session:
         reach = queries.reach_of(session, who, wanted)
         rows = service.page(session, reach, wanted, asked, result=result, after=key, limit=limit + 1)
         shown, following = pages.cut(rows, limit, queries.key_of)
+        looks.record(session, who, What.MONTHS, map(_seen, shown), roles=READERS, subject=wanted)
         known, now = book.load(session), clock.now()
         names = showing.place_names(session, {row.place for row in shown}, wanted)
         judged: list[Judged | None] = [service.judged(known, row, wanted, now) for row in shown]

@@ -16,8 +16,8 @@ DECLARED = {**db.grants(schema.METADATA), "alembic_version": db.READ}
 RECORDS = {
     "audit_log", "boundary_acceptances", "boundary_features", "boundary_reports", "calendar_years", "checkin_attempts",
     "checkin_grounds", "checkin_judgements", "checkin_phones", "checkin_points", "checkin_rows", "checkin_withdrawals",
-    "device_events", "device_keys", "grant_revocations", "grants",
-    "job_runs", "posting_history", "region_outlines", "region_versions", "roster_imports", "units", "zone_versions",
+    "device_events", "device_keys", "grant_revocations", "grants", "job_runs", "looks", "posting_history",
+    "region_outlines", "region_versions", "roster_imports", "units", "zone_versions",
 }  # fmt: skip
 """Tables of facts. A fact is corrected by another one."""
 READ_ONLY = {"alembic_version", "installation", "schema_revisions"}
@@ -174,6 +174,8 @@ DENIED = [
     "DELETE FROM checkin_attempts",
     "UPDATE audit_log SET deed = 'x'",
     "DELETE FROM audit_log",
+    "UPDATE looks SET purpose = 'x'",
+    "DELETE FROM looks",
     "UPDATE zone_versions SET accuracy_m = 0",
     "DELETE FROM zone_versions",
     "UPDATE posting_history SET reason = 'x'",
