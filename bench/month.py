@@ -18,7 +18,7 @@ from geo.verdict import Band
 from server import clock
 from server.checkins import codes
 from server.checkins.rules import Kind
-from server.compliance import queries, service
+from server.compliance import queries, recomputing, service
 from server.compliance.service import ScopeMonth
 from server.db import Database
 from server.month import book as books
@@ -100,9 +100,9 @@ def measure(place: district.Place, month: Month) -> dict[str, Any]:
         with database.read() as session:
             kept, kept_s, kept_own = _timed(lambda: service.scope_month(session, queries.EVERYONE, month))
             raw, raw_s, raw_own = _timed(
-                lambda: service.scope_month(session, queries.EVERYONE, month, from_check_ins=True)
+                lambda: service.scope_month(session, queries.EVERYONE, month, from_records=True)
             )
-            different, compared_s, _ = _timed(lambda: queries.different_masks(session, month))
+            different, compared_s, _ = _timed(lambda: recomputing.different_masks(session, month))
             judged, judge_s, _ = _timed(
                 lambda: service.judge_columns(books.load(session), kept.columns, month, clock.now())
             )

@@ -20,7 +20,7 @@ from sqlalchemy import orm
 from server import audit, clock, jobs, logs, runtime, vitals
 from server import settings as settings_module
 from server.checkins import rejudging
-from server.compliance import queries
+from server.compliance import recomputing
 from server.console import plainly
 from server.db import Database
 from server.month.masks import Month
@@ -51,7 +51,7 @@ def verify_months(session: orm.Session, day: date) -> dict[str, object]:
     """Compare the masks of this and the last month with the check-ins they come from; a difference is an alarm."""
     found: dict[str, object] = {}
     for month in {Month.of(day), Month.of(day.replace(day=1) - timedelta(days=1))}:
-        differing = queries.different_masks(session, month)
+        differing = recomputing.different_masks(session, month)
         found[str(month)] = len(differing)
         if differing:
             LOG.error(

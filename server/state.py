@@ -1,4 +1,4 @@
-"""Version counters of what workers keep in memory (boundaries, policies).
+"""Version counters of what workers keep in memory (boundaries, policies, outages).
 
 Whoever changes such a thing bumps its counter in the same transaction; the intake reads the counters in the query it
 makes anyway and reloads what changed before judging, so no worker ever judges by what was replaced (ruling 21).
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from server import db
 
-Name = Literal["boundaries", "policies", "calendar"]
+Name = Literal["boundaries", "policies", "calendar", "outages"]
 
 
 class StateVersion(db.Base):

@@ -17,7 +17,11 @@ from server import ids, state
 from server.access import Role
 from server.auth.models import Account
 from server.checkins.models import CheckInRow, Judgement, Withdrawal
-from server.month.models import CalendarYear, PersonMonth, PolicyRow
+from server.month import facts
+from server.month.facts import Fact, Span
+from server.month.masks import Half
+from server.month.models import CalendarYear, PersonMonth, PolicyRow, Provenance, SourceKind
+from server.month.rules import Sort
 from server.places.models import Region, RegionSuccessor, RegionVersion
 from server.places.rules import RegionKind
 from server.roster.models import Person, Posting, Unit
@@ -222,6 +226,32 @@ def withdraw(session: orm.Session, person: UUID, check_in: UUID) -> None:
     """Insert a withdrawal, without touching the month's masks."""
     session.add(Withdrawal(person_id=person, checkin_id=check_in, at=LONG_AGO, reason="误签"))
     session.flush()
+
+
+def make_fact(
+    session: orm.Session,
+    person: UUID,
+    sort: Sort,
+    first: date,
+    last: date | None = None,
+    *,
+    starts: Half = Half.MORNING,
+    ends: Half = Half.AFTERNOON,
+    source: SourceKind = SourceKind.CORRECTION,
+) -> UUID:
+    """Record a fact in the ledger and count it, as the rooms above do; return its source's id."""
+    source_id = uuid4()
+    fact = Fact(
+        person_id=person,
+        sort=sort,
+        span=Span(first, last or first, starts, ends),
+        source=(source, source_id),
+        provenance=Provenance.TOWN,
+        reason="forgot",
+        text="忘记签到",
+    )
+    facts.record(session, [fact])
+    return source_id
 
 
 def keep_masks(

@@ -22,7 +22,7 @@ from server.checkins.names import Numbers
 from server.checkins.record import Record
 from server.checkins.storing import Found, Kept, Looked
 from server.checkins.writer import STORE_WITHIN_S, Writer
-from server.month import book
+from server.month import book, outages
 from server.places import atlas as atlases
 from server.problems import Problem
 from server.settings import Settings
@@ -174,10 +174,11 @@ class Intake:
             self._views.register = atlases.Register(rows)
             successors = await (await connection.execute(storing.SUCCESSORS)).fetchall()
             self._views.successors = {row[0]: (row[1], row[2]) for row in successors}
-        if before is None or moved & {"policies", "calendar"}:
+        if before is None or moved & {"policies", "calendar", "outages"}:
             policies = await (await connection.execute(book.POLICIES)).fetchall()
             calendars = await (await connection.execute(book.CALENDARS)).fetchall()
-            self._views.book = book.build(policies, calendars)
+            down = await (await connection.execute(outages.STANDING)).fetchall()
+            self._views.book = book.build(policies, calendars, down)
         self._states = states
 
     def _ask(self, item: Incoming, known: Looked) -> judging.Question:
@@ -221,6 +222,7 @@ class Intake:
                 question,
                 judging.decide(question, self._atlas),
                 before=before,
+                recorded=known.recorded.get(place, judging.NOTHING_RECORDED),
                 postings=known.postings.get(item.person_id, ()),
                 views=self._views,
             )

@@ -5,7 +5,7 @@ its own transaction. So both judge by the same lines.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -21,10 +21,10 @@ from server.checkins.rules import ExactPosition, Standing, Timing
 from server.checkins.schemas import CheckInIn, PositionIn
 from server.checkins.storing import MASKS, ActivePosting, Kept, Masks
 from server.month.book import Book, Governing
-from server.month.masks import Month, day_mask, range_mask
+from server.month.masks import Month, day_mask, days_of, range_mask
 from server.month.policy import Basis, Policy, legal_day
 from server.month.policy import Thresholds as PolicyThresholds
-from server.month.rules import FACT_NAMES
+from server.month.rules import FACT_NAMES, Sort
 from server.month.statements import SoFar, so_far
 from server.places.atlas import Atlas, Register
 
@@ -37,6 +37,7 @@ REACH_M = 1_500.0
 FALLBACK = Policy(basis=Basis.CALENDAR, duty_counts_in_village=False)
 """Where no policy is published yet, check-ins are still judged, by the default thresholds; no month is told."""
 NOTHING: Masks = (0, 0, 0, 0, 0)
+NOTHING_RECORDED: Sequence[int] = (0,) * len(Sort)
 
 
 @dataclass
@@ -83,7 +84,7 @@ class Question(NamedTuple):
         return self.postings[0] if self.postings else None
 
 
-def ask(event_at: datetime, fix: Fix | None, postings: Iterable[ActivePosting], views: Views) -> Question:
+def ask(event_at: datetime, fix: Fix | None, postings: Collection[ActivePosting], views: Views) -> Question:
     """Find the day, the policy, the postings and the boundary versions of the event's time (edges 46, 47)."""
     known = tuple(postings)
     day = legal_day(event_at, FALLBACK)
@@ -166,9 +167,18 @@ def both(one: Masks, other: Masks) -> Masks:
 
 
 def month_told(
-    question: Question, postings: Iterable[ActivePosting], masks: Masks, views: Views, *, now: datetime
+    question: Question,
+    postings: Collection[ActivePosting],
+    masks: Masks,
+    views: Views,
+    *,
+    now: datetime,
+    recorded: Sequence[int] = NOTHING_RECORDED,
 ) -> SoFar | None:
-    """Return how the event's month stands as of `now`; None without a policy or a posting in it."""
+    """Return how the event's month stands as of `now`; None without a policy or a posting in it.
+
+    `recorded` are the masks of the ledger in the order of Sort.
+    """
     governing = question.governing
     if governing is None:
         return None
@@ -182,8 +192,23 @@ def month_told(
     facts = _NO_FACTS.copy()
     facts["posted"] = posted
     facts["sure"], facts["unsure"], facts["unfenced"], facts["outside"], facts["claimed"] = masks
+    if recorded is not NOTHING_RECORDED:
+        facts.update(zip(Sort, recorded, strict=True))
+    if views.book.outages:
+        facts["outage"] = _without_service(postings, month, views)
     policy = governing.policy
     return so_far(facts, views.book.frame(month, governing, legal_day(now, policy)), policy)
+
+
+def _without_service(postings: Collection[ActivePosting], month: Month, views: Views) -> int:
+    """Return the days of the month on which the service could not be reached where the person was posted."""
+    mask = 0
+    for down in views.book.outages:
+        for day in days_of(month, down.mask(month)):
+            here = (views.region(posting.village_code, day) for posting in postings if posting.holds(day))
+            if any(code.startswith(down.region_prefix) for code in here):
+                mask |= day_mask(day.day)
+    return mask
 
 
 _NO_FACTS = dict.fromkeys(FACT_NAMES, 0)
@@ -284,18 +309,21 @@ def kept(
     verdict: Verdict,
     *,
     before: Masks,
-    postings: Iterable[ActivePosting],
+    recorded: Sequence[int] = NOTHING_RECORDED,
+    postings: Collection[ActivePosting],
     views: Views,
 ) -> Kept:
     """Return the rows of a judged check-in, with the month as it is told to the phone.
 
-    `before` are the masks of its month without it, `postings` all that the person has in the month.
+    `before` are the masks of its month without it, `recorded` those of the ledger in the order of Sort, `postings` all
+    that the person has in the month.
     """
     given, position = incoming.given, incoming.given.position
     age = incoming.received_at - question.event_at
     standing = standing_of(verdict, age=age, policy=question.policy)
     masks = bits(verdict.kind, standing, question.day)
-    month = month_told(question, postings, both(before, masks), views, now=incoming.received_at)
+    told = both(before, masks)
+    month = month_told(question, postings, told, views, now=incoming.received_at, recorded=recorded)
     projection = month.projection if month else None
     spot = None if position is None else exact(position)
     matched = question.matched(verdict)

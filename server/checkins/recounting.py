@@ -1,7 +1,7 @@
 """The days of a month counted again from the records that still speak: many people's at once, in three statements."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import date
 from uuid import UUID
 
@@ -10,17 +10,11 @@ from sqlalchemy import orm
 
 from server.checkins import judging
 from server.checkins.storing import MASKS
+from server.month import facts
 from server.month.masks import day_mask
 
 Day = tuple[UUID, date]
 """A person, and a day or the first of a month."""
-
-_HOLD = """INSERT INTO person_months AS m (person_id, month, sure, unsure, unfenced, outside, claimed)
-SELECT g.person_id, g.month, 0, 0, 0, 0, 0
-FROM unnest(CAST(:people AS uuid[]), CAST(:months AS date[])) AS g(person_id, month) ORDER BY g.person_id, g.month
-ON CONFLICT (person_id, month) DO UPDATE SET sure = m.sure"""
-"""Each row is made or locked in its turn. Making all first and locking the others afterwards would let this transaction
-and a group of the intake (storing.KEEP) wait for each other."""
 
 _SPEAKING = """SELECT DISTINCT c.person_id, c.day, COALESCE(j.verdict, c.verdict), COALESCE(j.standing, c.standing)
 FROM unnest(CAST(:people AS uuid[]), CAST(:days AS date[])) AS g(person_id, day)
@@ -43,12 +37,6 @@ FROM unnest(CAST(:people AS uuid[]), CAST(:months AS date[]), CAST(:days AS bigi
 WHERE m.person_id = g.person_id AND m.month = g.month"""
 
 
-def hold(session: orm.Session, months: Collection[Day]) -> None:
-    """Lock these months in the order in which the intake locks them; one that is not there is made, empty."""
-    ordered = sorted(months)
-    session.execute(sa.text(_HOLD), {"people": [p for p, _ in ordered], "months": [m for _, m in ordered]})
-
-
 def recount(session: orm.Session, days: Iterable[Day]) -> None:
     """Compute the bits of these days again from what is stored now, and leave those of all other days as they are."""
     wanted = set(days)
@@ -57,7 +45,7 @@ def recount(session: orm.Session, days: Iterable[Day]) -> None:
     by_month: dict[Day, int] = defaultdict(int)
     for person, day in wanted:
         by_month[person, day.replace(day=1)] |= day_mask(day.day)
-    hold(session, by_month)
+    facts.hold(session, by_month)
     said = dict.fromkeys(by_month, judging.NOTHING)
     asked = {"people": [person for person, _ in wanted], "days": [day for _, day in wanted]}
     for person, day, verdict, standing in session.execute(sa.text(_SPEAKING), asked):

@@ -10,7 +10,7 @@ from server.access import Who
 from server.checkins import judging, queries, recounting, storing
 from server.checkins.models import Withdrawal
 from server.checkins.queries import Seen
-from server.month import book
+from server.month import book, facts
 from server.month.masks import Month
 from server.problems import Kind, Problem
 
@@ -34,7 +34,7 @@ def withdraw(session: orm.Session, who: Who, person_id: UUID, checkin_id: UUID, 
             minutes=minutes,
         )
     # The month's row is locked first, so that a check-in stored meanwhile is either seen here or added afterwards.
-    recounting.hold(session, [(person_id, month.first)])
+    facts.hold(session, [(person_id, month.first)])
     session.add(Withdrawal(person_id=person_id, checkin_id=checkin_id, at=clock.now(), reason=reason))
     session.flush()
     recounting.recount(session, [(person_id, seen.checkin.day)])

@@ -19,6 +19,7 @@ from server.checkins import names, packing
 from server.checkins.codes import CODES
 from server.checkins.names import Numbers
 from server.checkins.record import COLUMNS, Record, StoredPosition, from_row
+from server.month.rules import Sort
 
 _TYPES = {  # In the order of `checkin_rows`, without the number that the database gives.
     "received_at": "timestamptz", "event_at": "timestamptz", "captured_at": "timestamptz", "sent_at": "timestamptz",
@@ -91,20 +92,24 @@ POSTINGS = """SELECT p.person_id, p.id, p.village_code, p.from_day, p.until_day,
 FROM postings p LEFT JOIN posting_places e ON e.posting_id = p.id
 WHERE p.person_id = ANY(%s) AND p.from_day < %s AND (p.until_day IS NULL OR p.until_day >= %s)
 ORDER BY p.person_id, p.from_day, p.id"""
-LOOK_UP = """WITH k AS MATERIALIZED (SELECT id, n FROM unnest(%s::uuid[]) WITH ORDINALITY AS k(id, n))
+_SORTS = [f"m.{sort}" for sort in Sort]
+_RECORDED = f"CASE WHEN {' | '.join(_SORTS)} <> 0 THEN ARRAY[{', '.join(_SORTS)}] END"
+"""The masks of the ledger, in the order of Sort: most months have none, and an array costs most when it is read."""
+LOOK_UP = f"""WITH k AS MATERIALIZED (SELECT id, n FROM unnest(%s::uuid[]) WITH ORDINALITY AS k(id, n))
 SELECT 'state' AS what, 0 AS n, name AS word, NULL::uuid AS id, NULL::uuid AS zone_id, NULL::date AS a, NULL::date AS b,
-    NULL::date AS c, NULL::date AS d, version AS m, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint FROM state_versions
-UNION ALL SELECT 'session', s.n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, a.version, NULL, NULL, NULL, NULL
+    NULL::date AS c, NULL::date AS d, version AS m, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint[]
+    FROM state_versions
+UNION ALL SELECT 'session', s.n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, a.version, NULL, NULL, NULL, NULL, NULL
     FROM unnest(%s::uuid[]) WITH ORDINALITY AS s(id, n) JOIN sessions ON sessions.id = s.id
     JOIN accounts AS a ON a.id = sessions.account_id WHERE sessions.revoked_at IS NULL AND a.disabled_at IS NULL
 UNION ALL SELECT 'posting', k.n, p.village_code, p.id, e.zone_id, p.from_day, p.until_day, e.from_day, e.until_day,
-    NULL, NULL, NULL, NULL, NULL FROM k JOIN postings AS p ON p.person_id = k.id
+    NULL, NULL, NULL, NULL, NULL, NULL FROM k JOIN postings AS p ON p.person_id = k.id
     LEFT JOIN posting_places AS e ON e.posting_id = p.id
     WHERE p.from_day < %s AND (p.until_day IS NULL OR p.until_day >= %s)
 UNION ALL SELECT 'month', k.n, NULL, NULL, NULL, m.month, NULL, NULL, NULL,
-    m.sure, m.unsure, m.unfenced, m.outside, m.claimed
+    m.sure, m.unsure, m.unfenced, m.outside, m.claimed, {_RECORDED}
     FROM k JOIN person_months AS m ON m.person_id = k.id WHERE m.month + 0 >= %s AND m.month + 0 < %s
-ORDER BY n, a, id"""
+ORDER BY n, a, id"""  # noqa: S608  Constants of ours.
 """All that judging a group needs, in one statement: a statement costs the worker more than what it asks (DECISIONS 33).
 
 "+ 0" keeps the index of the months out of it: early in a month, while its statistics are those of the last, PostgreSQL
@@ -172,6 +177,8 @@ class Looked:
     """Sessions that stand, with their account's authorization version."""
     postings: Mapping[UUID, tuple[ActivePosting, ...]]
     masks: dict[tuple[UUID, date], Masks]
+    recorded: Mapping[tuple[UUID, date], Sequence[int]]
+    """The masks of the ledger, in the order of Sort, where there are any."""
 
 
 async def keep(
@@ -253,7 +260,8 @@ async def look_up(
         states={row[2]: row[9] for row in by["state"]},
         sessions={items[row[1] - 1][1]: row[9] for row in by["session"]},
         postings={people[n - 1]: held for n, held in posted.items()},
-        masks={(people[row[1] - 1], row[5]): tuple(row[9:]) for row in by["month"]},
+        masks={(people[row[1] - 1], row[5]): tuple(row[9:14]) for row in by["month"]},
+        recorded={(people[row[1] - 1], row[5]): row[14] for row in by["month"] if row[14] is not None},
     )
 
 

@@ -29,6 +29,7 @@ class Columns:
     owned: npt.NDArray[np.bool_]
     posted: Numbers
     reached: Numbers
+    outage: Numbers
     kept: Mapping[str, Numbers]
 
     def __len__(self) -> int:
@@ -55,9 +56,9 @@ class Columns:
 def of_bytes(person: bytes, owner: bytes, place: bytes, owned: bytes, *masks: bytes) -> Columns:
     """Make columns of what PostgreSQL sends: UUIDs, big-endian 64-bit integers, and one byte a truth value.
 
-    The masks are those posted and reached, then those of `KEPT` in their order.
+    The masks are those posted, reached and without service, then those of `KEPT` in their order.
     """
-    posted, reached, *kept = (_numbers(mask) for mask in masks)
+    posted, reached, outage, *kept = (_numbers(mask) for mask in masks)
     return Columns(
         people=np.frombuffer(person, dtype="V16"),
         owner=_numbers(owner),
@@ -65,6 +66,7 @@ def of_bytes(person: bytes, owner: bytes, place: bytes, owned: bytes, *masks: by
         owned=np.frombuffer(owned, dtype=np.bool_),
         posted=posted,
         reached=reached,
+        outage=outage,
         kept=dict(zip(KEPT, kept, strict=True)),
     )
 

@@ -6,15 +6,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 import click
 import orjson
 from rich.cells import cell_len
 from sqlalchemy import orm
 
-from server import clock, looks, terminal
-from server.compliance import queries, rules, service, showing
+from server import audit, clock, looks, terminal
+from server.compliance import queries, recomputing, rules, service, showing
 from server.compliance.queries import EVERYONE, Asked, PersonMonth
+from server.compliance.recomputing import Difference
 from server.compliance.rules import Judged
 from server.compliance.service import ScopeMonth
 from server.looks import Seen, What
@@ -41,7 +43,7 @@ _TIERS = {
 _COLUMNS = (
     ("镇", "town"), ("村", "village"), ("村代码", "village_code"), ("姓名", "name"), ("工号", "number"),
     ("派出单位", "unit"), ("结果", "result"), ("已计", "counted"), ("须驻", "need"), ("应驻", "due"),
-    ("在岗", "on_post"), ("补助", "allowance"), ("待核", "review"), ("无记录", "no_data"), ("说明", "why_zh"),
+    ("在岗", "on_post"), ("补助", "allowance"), ("更正", "corrected"), ("待核", "review"), ("无记录", "no_data"), ("说明", "why_zh"),
     ("why", "why_en"),
 )  # fmt: skip
 _PRINTED = ("town", "village", "name", "number", "result", "counted", "need", "on_post", "allowance")
@@ -63,7 +65,7 @@ class MonthType(click.ParamType[Month]):
 
 @click.group("month")
 def month_group() -> None:
-    """月度在岗情况: months of a scope, and whether the kept masks agree with the check-ins."""
+    """月度在岗情况: months of a scope, and whether the kept masks agree with the records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ def _figures(judged: Judged) -> dict[str, str | bool]:
         "due": shown(made.due_halves),
         "on_post": shown(made.on_post_halves),
         "allowance": shown(made.allowance_halves),
+        "corrected": " ".join(str(day.day) for day in made.corrected_days),
         "review": made.needs_review,
         "no_data": made.no_data,
         "why_zh": zh,
@@ -259,16 +262,44 @@ def summary_text(scope: ScopeMonth, book: Book) -> str:
 @click.argument("month", type=MonthType())
 @click.option("--region", default="", metavar="PREFIX", help="Only people posted there in the month.")
 def verify(month: Month, region: str) -> None:
-    """Compute the masks of a month again from the check-ins and compare; exit code 1 when any differs."""
+    """Compute the masks of a month again from the records and compare; exit code 1 when any differs."""
     with terminal.opened() as (database, _), database.write(snapshot=True) as session:
-        people = None
-        if region:
-            listed = queries.month_columns(session, EVERYONE, month, Asked(region=region))
-            people = [listed.person(at) for at in range(len(listed))]
-        found = queries.different_masks(session, month, people)
-        looks.record(
-            session, None, What.MONTH, (Seen(each.person_id) for each in found), roles=(), subject=month
-        )
+        found = recomputing.different_masks(session, month, _posted_there(session, month, region))
+        _looked(session, month, found)
+    _print_differences(found)
+    if found:
+        click.echo(f"{month}: {len(found)} 人不一致 / people differ", err=True)
+        sys.exit(1)
+    click.echo(f"{month}: 保存的与重算的完全一致 / kept and recomputed masks agree exactly")
+
+
+@month_group.command("recompute")
+@click.argument("month", type=MonthType())
+@click.option("--region", default="", metavar="PREFIX", help="Only people posted there in the month.")
+def recompute(month: Month, region: str) -> None:
+    """Compute the masks of a month again from the records and keep them where something else was kept."""
+    with terminal.opened() as (database, _), database.write() as session:
+        found = recomputing.mend(session, month, _posted_there(session, month, region))
+        if found:
+            people = [str(each.person_id) for each in found]
+            audit.record(session, None, "month:recompute", ("month", month), people=people)
+            _looked(session, month, found)
+    _print_differences(found)
+    click.echo(f"{month}: 已按记录更正 {len(found)} 人 / {len(found)} people mended by their records")
+
+
+def _posted_there(session: orm.Session, month: Month, region: str) -> list[UUID] | None:
+    if not region:
+        return None
+    listed = queries.month_columns(session, EVERYONE, month, Asked(region=region))
+    return [listed.person(at) for at in range(len(listed))]
+
+
+def _looked(session: orm.Session, month: Month, found: list[Difference]) -> None:
+    looks.record(session, None, What.MONTH, (Seen(each.person_id) for each in found), roles=(), subject=month)
+
+
+def _print_differences(found: list[Difference]) -> None:
     for each in found:
         click.echo(f"{each.number or each.person_id} {each.name or ''}")
         for name in rules.KEPT:
@@ -277,10 +308,6 @@ def verify(month: Month, region: str) -> None:
                 click.echo(
                     f"    {name}: 保存 / kept {kept:#x}, 重算 / recomputed {again:#x}, {_days(kept ^ again)}"
                 )
-    if found:
-        click.echo(f"{month}: {len(found)} 人不一致 / people differ", err=True)
-        sys.exit(1)
-    click.echo(f"{month}: 保存的与重算的完全一致 / kept and recomputed masks agree exactly")
 
 
 def _days(mask: int) -> str:

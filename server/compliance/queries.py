@@ -12,12 +12,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from geo.verdict import VerdictKind
 from server import problems
 from server.access import Role, Who
-from server.checkins import codes
-from server.checkins.rules import Standing
 from server.compliance.columns import Columns, of_bytes
+from server.compliance.recomputing import RECOMPUTED
 from server.compliance.rules import KEPT
 from server.month.masks import Month
 from server.problems import Problem
@@ -48,7 +46,7 @@ class PersonMonth:
 
     `owner` is the village of the last posted day: the one statement belongs to its town (ruling 9). Of two postings on
     that day it is the one that began later, then the one with the higher code. `posted` are all days posted, `reached` those in villages that the reader reaches. `place` is the village under which the row is
-    listed: the last one that the reader reaches.
+    listed: the last one that the reader reaches. `outage` are the days posted on which the service could not be reached there.
     """
 
     person_id: UUID
@@ -61,6 +59,7 @@ class PersonMonth:
     owned: bool
     posted: int
     reached: int
+    outage: int
     kept: dict[str, int]
 
 
@@ -97,43 +96,7 @@ WITH RECURSIVE near AS MATERIALIZED (
 `segments` say what a village that was merged is called when: itself, then each successor from its day on (edge 48).
 """
 
-_SPEAKS = ", ".join(
-    f"COALESCE({codes.code_of(name, f'j.{name}')}, c.{name}) AS {name}" for name in ("verdict", "standing")
-)
-_IS = {value: codes.one("verdict", value) for value in VerdictKind}
-_RECOMPUTED = f"""
-WITH speaking AS (
-    SELECT c.person_id, {_SPEAKS},
-        CAST(3 AS bigint) << (2 * (c.day - CAST(:first AS date))) AS bits
-    FROM checkin_rows AS c
-    LEFT JOIN (
-        SELECT DISTINCT ON (person_id, checkin_id) person_id, checkin_id, verdict, standing
-        FROM checkin_judgements ORDER BY person_id, checkin_id, seq DESC
-    ) AS j ON j.person_id = c.person_id AND j.checkin_id = c.id
-    WHERE c.day BETWEEN :first AND :last
-        AND (CAST(:people AS uuid[]) IS NULL OR c.person_id = ANY(CAST(:people AS uuid[])))
-        AND NOT EXISTS (
-            SELECT FROM checkin_withdrawals AS w WHERE w.person_id = c.person_id AND w.checkin_id = c.id
-        )
-), again AS (
-    SELECT person_id,
-        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = {_IS[VerdictKind.INSIDE]}), 0) AS sure,
-        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = {_IS[VerdictKind.UNSURE]}), 0) AS unsure,
-        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = {_IS[VerdictKind.NO_FENCE]}), 0) AS unfenced,
-        COALESCE(bit_or(bits) FILTER (WHERE verdict IN ({_IS[VerdictKind.OUTSIDE]}, {_IS[VerdictKind.TOWN]})), 0) AS outside,
-        COALESCE(bit_or(bits) FILTER (WHERE standing = {codes.one("standing", Standing.CLAIMED)}), 0) AS claimed
-    FROM (
-        SELECT *, standing IN ({codes.one("standing", Standing.COUNTED)}, {codes.one("standing", Standing.PROVISIONAL)}) AS counts
-        FROM speaking
-    ) AS s
-    GROUP BY person_id
-)"""  # noqa: S608  Constants of ours.
-"""The masks as the records say: the newest judgement of a check-in speaks, else its own; withdrawn ones are silent.
-
-By codes, because a text for each row would cost more than everything else. Days are subtracted: EXTRACT gives a numeric, which would take a fifth of the whole query.
-"""
-
-_LISTED = """, seen AS (
+_SEEN = """, seen AS (
     SELECT s.*,
         (CAST(1 AS bigint) << (2 * (s.hi - CAST(:first AS date) + 1)))
             - (CAST(1 AS bigint) << (2 * (s.lo - CAST(:first AS date)))) AS mask,
@@ -141,51 +104,67 @@ _LISTED = """, seen AS (
             OR (s.code ^@ ANY(CAST(:inspected AS text[])) AND s.code <> ALL(CAST(:avoided AS text[]))) AS reached,
         to_char(s.hi::timestamp, 'DD') || to_char(s.since::timestamp, 'YYYYMMDD') || s.code AS latest
     FROM spans AS s
-), posted AS (
+), down AS MATERIALIZED (
+    SELECT o.id, o.region_prefix, GREATEST(o.first_day, :first) AS lo, LEAST(o.last_day, :last) AS hi
+    FROM outages AS o WHERE o.first_day <= :last AND o.last_day >= :first
+        AND NOT EXISTS (SELECT FROM outage_withdrawals AS w WHERE w.outage_id = o.id)
+), met AS (
+    SELECT d.id AS outage_id, s.person_id, s.mask & ((CAST(1 AS bigint) << (2 * (d.hi - CAST(:first AS date) + 1)))
+        - (CAST(1 AS bigint) << (2 * (d.lo - CAST(:first AS date))))) AS mask
+    FROM down AS d JOIN seen AS s ON s.lo <= d.hi AND s.hi >= d.lo AND starts_with(s.code, d.region_prefix)
+)
+"""
+_LISTED = (
+    _SEEN  # noqa: S608  Constants of this file.
+    + """, posted AS (
     SELECT person_id, bit_or(mask) AS posted, COALESCE(bit_or(mask) FILTER (WHERE reached), 0) AS reached,
         max(latest) AS owner, max(latest) FILTER (WHERE reached) AS nearest
     FROM seen GROUP BY person_id
+), without AS (
+    SELECT person_id, bit_or(mask) AS outage FROM met GROUP BY person_id
 ), listed AS (
-    SELECT o.person_id, o.posted, o.reached, right(o.owner, 12) AS owner, o.owner = o.nearest AS owned,
+    SELECT o.person_id, o.posted, o.reached, COALESCE(d.outage, 0) AS outage, right(o.owner, 12) AS owner, o.owner = o.nearest AS owned,
         right(COALESCE(o.nearest, o.owner), 12) AS place, x.number, x.name, x.unit_id
-    FROM posted AS o JOIN people AS x ON x.id = o.person_id
+    FROM posted AS o JOIN people AS x ON x.id = o.person_id LEFT JOIN without AS d ON d.person_id = o.person_id
     WHERE o.nearest IS NOT NULL OR x.unit_id = ANY(CAST(:units AS uuid[]))
 )
 """
+)
 _TOLD = """
 SELECT i.person_id, i.number, i.name, i.unit_id, u.name AS unit_name, i.owner, i.place, COALESCE(i.owned, false),
-    i.posted, i.reached,
-    COALESCE(m.sure, 0), COALESCE(m.unsure, 0), COALESCE(m.unfenced, 0), COALESCE(m.outside, 0), COALESCE(m.claimed, 0)
+    i.posted, i.reached, i.outage, {kept}
 FROM listed AS i LEFT JOIN units AS u ON u.id = i.unit_id
     LEFT JOIN masks AS m ON m.person_id = i.person_id
 WHERE (CAST(:region AS text) IS NULL OR starts_with(i.place, :region))
     AND (CAST(:after_place AS text) IS NULL OR (i.place, i.name, i.person_id)
         > (CAST(:after_place AS text), CAST(:after_name AS text), CAST(:after_person AS uuid)))
 ORDER BY i.place, i.name, i.person_id
-LIMIT :limit"""
+LIMIT :limit""".format(kept=", ".join(f"COALESCE(m.{name}, 0)" for name in KEPT))
 # S608 is about strings from outside; here constants of this file are joined.
 _MONTHS = _SPANS + _LISTED + ", masks AS (SELECT * FROM person_months WHERE month = :first)" + _TOLD  # noqa: S608
 _MONTHS_AGAIN = (
     _SPANS  # noqa: S608
     + _LISTED
-    + _RECOMPUTED.replace("\nWITH", ", ", 1)
+    + RECOMPUTED.replace("\nWITH", ", ", 1)
     + ", masks AS (SELECT * FROM again)"
     + _TOLD
 )
-"""The same with the masks as the check-ins say, not as they are kept."""
+"""The same with the masks as the records say, not as they are kept."""
+_MASKS = ("posted", "reached", "outage", *KEPT)
 _MANY = r"""
 SELECT string_agg(uuid_send(person_id), ''), string_agg(int8send(CAST(owner AS bigint)), ''),
     string_agg(int8send(CAST(place AS bigint)), ''), string_agg(boolsend(owned), ''),
-    string_agg(int8send(posted), ''), string_agg(int8send(reached), ''), string_agg(int8send(sure), ''),
-    string_agg(int8send(unsure), ''), string_agg(int8send(unfenced), ''), string_agg(int8send(outside), ''),
-    string_agg(int8send(claimed), '')
-FROM ({told}) AS t (person_id, number, name, unit_id, unit_name, owner, place, owned, posted, reached,
-    sure, unsure, unfenced, outside, claimed)"""
+    {sent}
+FROM ({told}) AS t (person_id, number, name, unit_id, unit_name, owner, place, owned, {masks})"""
 """The same rows as columns: one long byte string each, in the order of the list."""
 
 
 def _in_columns(query: str) -> str:
-    return query.removesuffix(_TOLD) + _MANY.format(told=_TOLD)
+    return query.removesuffix(_TOLD) + _MANY.format(
+        told=_TOLD,
+        masks=", ".join(_MASKS),
+        sent=", ".join(f"string_agg(int8send({name}), '')" for name in _MASKS),
+    )
 
 
 _COLUMNS, _COLUMNS_AGAIN = _in_columns(_MONTHS), _in_columns(_MONTHS_AGAIN)
@@ -212,13 +191,13 @@ def person_months(
     *,
     after: Key | None = None,
     limit: int | None = None,
-    from_check_ins: bool = False,
+    from_records: bool = False,
 ) -> list[PersonMonth]:
     """Return the months of everybody in reach who is posted in the month, by village, name and person.
 
-    The masks are those kept, or with `from_check_ins` those that the records say.
+    The masks are those kept, or with `from_records` those that the records say.
     """
-    query = _MONTHS_AGAIN if from_check_ins else _MONTHS
+    query = _MONTHS_AGAIN if from_records else _MONTHS
     rows = session.execute(sa.text(query), _parameters(reach, month, asked, after, limit))
     return [_made(row) for row in rows]
 
@@ -230,10 +209,10 @@ def month_columns(
     asked: Asked,
     *,
     after: Key | None = None,
-    from_check_ins: bool = False,
+    from_records: bool = False,
 ) -> Columns:
     """Return what :func:`person_months` does, all of it, as columns: 60,000 people in a second."""
-    query = _COLUMNS_AGAIN if from_check_ins else _COLUMNS
+    query = _COLUMNS_AGAIN if from_records else _COLUMNS
     row = session.execute(sa.text(query), _parameters(reach, month, asked, after, None)).one()
     return of_bytes(*(bytes(column or b"") for column in row))
 
@@ -262,7 +241,7 @@ def _parameters(
 
 
 def _made(row: Sequence[Any]) -> PersonMonth:
-    person, number, name, unit, unit_name, owner, place, owned, posted, reached, *masks = row
+    person, number, name, unit, unit_name, owner, place, owned, posted, reached, outage, *masks = row
     return PersonMonth(
         person_id=person,
         number=number,
@@ -274,6 +253,7 @@ def _made(row: Sequence[Any]) -> PersonMonth:
         owned=owned,
         posted=posted,
         reached=reached,
+        outage=outage,
         kept=dict(zip(KEPT, masks, strict=True)),
     )
 
@@ -308,6 +288,21 @@ def own_villages(session: orm.Session, person_id: UUID, month: Month) -> tuple[s
     return tuple(rows.scalars())
 
 
+@dataclass(frozen=True, slots=True)
+class DaysDown:
+    """An outage that met a person: the days of the month, as a mask, on which they were posted in its region."""
+
+    outage_id: UUID
+    mask: int
+
+
+def outages_met(session: orm.Session, person_id: UUID, month: Month) -> list[DaysDown]:
+    """Return the outages of a month that met a person, in any order."""
+    query = _SPANS + _SEEN + " SELECT outage_id, bit_or(mask) FROM met GROUP BY outage_id"  # noqa: S608  Constants.
+    given = _parameters(EVERYONE, month, Asked(people=(person_id,)), None, None)
+    return [DaysDown(*row) for row in session.execute(sa.text(query), given)]
+
+
 def own_month(session: orm.Session, person_id: UUID, month: Month) -> PersonMonth | None:
     """Return one's own month; None when one is not posted in it."""
     return next(iter(person_months(session, EVERYONE, month, Asked(people=(person_id,)))), None)
@@ -337,68 +332,3 @@ def person_name(session: orm.Session, person_id: UUID) -> PersonName | None:
         sa.text("SELECT id, number, name FROM people WHERE id = :person"), {"person": person_id}
     ).one_or_none()
     return None if row is None else PersonName(*row)
-
-
-def recomputed_masks(
-    session: orm.Session, month: Month, people: Sequence[UUID] | None = None
-) -> dict[UUID, dict[str, int]]:
-    """Return the masks of a month computed again from the check-ins, by person; `people` None means everybody."""
-    rows = session.execute(
-        sa.text(_RECOMPUTED + " SELECT person_id, sure, unsure, unfenced, outside, claimed FROM again"),  # noqa: S608  Two constants.
-        {"first": month.first, "last": month.last, "people": None if people is None else list(people)},
-    )
-    return {row[0]: dict(zip(KEPT, row[1:], strict=True)) for row in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A person whose kept masks are not what the check-ins say. A missing row is one of zeros."""
-
-    person_id: UUID
-    number: str | None
-    name: str | None
-    kept: dict[str, int]
-    recomputed: dict[str, int]
-
-
-_DIFFERENT = (
-    _RECOMPUTED  # noqa: S608  Two constants.
-    + """, kept AS (
-    SELECT person_id, sure, unsure, unfenced, outside, claimed FROM person_months WHERE month = :first
-        AND (CAST(:people AS uuid[]) IS NULL OR person_id = ANY(CAST(:people AS uuid[])))
-), compared AS (
-    SELECT COALESCE(k.person_id, a.person_id) AS person_id,
-        COALESCE(k.sure, 0) AS sure, COALESCE(k.unsure, 0) AS unsure, COALESCE(k.unfenced, 0) AS unfenced,
-        COALESCE(k.outside, 0) AS outside, COALESCE(k.claimed, 0) AS claimed,
-        COALESCE(a.sure, 0) AS sure_again, COALESCE(a.unsure, 0) AS unsure_again,
-        COALESCE(a.unfenced, 0) AS unfenced_again, COALESCE(a.outside, 0) AS outside_again,
-        COALESCE(a.claimed, 0) AS claimed_again
-    FROM kept AS k FULL JOIN again AS a ON a.person_id = k.person_id
-)
-SELECT c.person_id, x.number, x.name, c.sure, c.unsure, c.unfenced, c.outside, c.claimed,
-    sure_again, unsure_again, unfenced_again, outside_again, claimed_again
-FROM compared AS c LEFT JOIN people AS x ON x.id = c.person_id
-WHERE (c.sure, c.unsure, c.unfenced, c.outside, c.claimed)
-    <> (sure_again, unsure_again, unfenced_again, outside_again, claimed_again)
-ORDER BY x.number, c.person_id"""
-)
-
-
-def different_masks(
-    session: orm.Session, month: Month, people: Sequence[UUID] | None = None
-) -> list[Difference]:
-    """Return everybody whose kept masks of a month differ from the check-ins; compared in the database."""
-    rows = session.execute(
-        sa.text(_DIFFERENT),
-        {"first": month.first, "last": month.last, "people": None if people is None else list(people)},
-    )
-    return [
-        Difference(
-            row[0],
-            row[1],
-            row[2],
-            dict(zip(KEPT, row[3:8], strict=True)),
-            dict(zip(KEPT, row[8:], strict=True)),
-        )
-        for row in rows
-    ]

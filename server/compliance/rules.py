@@ -9,11 +9,11 @@ from server.month.holidays import MonthCalendar
 from server.month.masks import FULL, Month
 from server.month.policy import Mode, Policy, PolicyVersion
 from server.month.reasons import DayReason
-from server.month.rules import Facts, ResultKind, Tier, due, frame, in_village, layers
+from server.month.rules import Facts, ResultKind, Sort, Tier, due, frame, in_village, layers
 from server.month.statements import Statement, shown, statement
 
-KEPT = ("sure", "unsure", "unfenced", "outside", "claimed")
-"""The masks that are kept for each person and month, by the names of `Facts`."""
+KEPT = ("sure", "unsure", "unfenced", "outside", "claimed", *Sort)
+"""The masks that are kept for each person and month, by the names of `Facts`: of check-ins, then of the ledger."""
 
 WAITING = frozenset({DayReason.OPEN, DayReason.AHEAD})
 
@@ -35,10 +35,13 @@ class Judged:
         return self.version.policy
 
 
-def facts_of(posted: int, kept: Mapping[str, int], policy: Policy) -> Facts:
-    """Return the facts of a month from the days posted and the masks kept; spot checks alone presume presence."""
+def facts_of(posted: int, kept: Mapping[str, int], policy: Policy, *, outage: int = 0) -> Facts:
+    """Return the facts of a month from the days posted, the masks kept and the days without service where one was posted.
+
+    Spot checks alone presume presence.
+    """
     presumed = FULL if policy.mode is Mode.SPOT_CHECKS_ONLY else 0
-    return Facts(posted=posted, presumed=presumed, **{name: kept[name] for name in KEPT})
+    return Facts(posted=posted, presumed=presumed, outage=outage, **{name: kept[name] for name in KEPT})
 
 
 def judge(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from server.checkins.rules import Kind, Standing
 from server.month.holidays import CalendarSource
+from server.month.models import Provenance, SourceKind
 from server.month.policy import Basis
 from server.month.reasons import DayReason
 from server.month.rules import ResultKind, ReviewReason, Tier
@@ -111,6 +112,10 @@ class StatementOut(BaseModel):
     claimed_days: list[date]
     outage_days: list[date]
     conflict_days: list[date]
+    corrected_days: list[date] = Field(description="经更正的日期 / days that an approved correction decided")
+    attested_days: list[date] = Field(
+        description="凭村级证明或纸质记录的日期 / days that rest on an attestation or on paper"
+    )
     missing: list[MissingOut]
 
 
@@ -169,6 +174,27 @@ class RecordOut(BaseModel):
     decided: bool = Field(description="是否决定当日状态 / whether the day's state rests on it")
 
 
+class FactOut(BaseModel):
+    """A fact that somebody entered and that touches the day: a correction, a finding, duty, leave, an attestation, an outage.
+
+    Records are never rewritten by it; it stands above them, with who entered it, who decided, and why.
+    """
+
+    state: DayReason = Field(description="它所说的状态 / the state that it speaks for")
+    zh: str
+    en: str
+    halves: Literal["day", "morning", "afternoon"]
+    source_kind: SourceKind | Literal["outage"]
+    source_id: UUID
+    provenance: Provenance = Field(description="录入途径 / by which way it was entered")
+    reason: str = Field(description="理由代码 / the code of its reason")
+    text: str | None
+    entered_by: str | None = Field(description="录入人；系统为空 / who entered it; null for the system")
+    decided_by: str | None = Field(description="批准人 / who decided it")
+    recorded_at: datetime
+    decided: bool = Field(description="是否决定当日状态 / whether the day's state rests on it")
+
+
 class DayOut(BaseModel):
     """One day: why it is what it is, what it gives to each counter, and its records."""
 
@@ -185,6 +211,9 @@ class DayOut(BaseModel):
     allowance: float
     in_conflict: bool
     records: list[RecordOut]
+    facts: list[FactOut] = Field(
+        description="人工录入的事实，逐条注明 / facts that people entered, each marked as such"
+    )
 
 
 class PersonMonthOut(BaseModel):

@@ -42,7 +42,7 @@ def days_judged(row: PersonMonth) -> int:
 
 
 def _judged(by: Governing, book: Book, row: PersonMonth, month: Month, now: datetime) -> Judged:
-    facts = rules.facts_of(days_judged(row), row.kept, by.policy)
+    facts = rules.facts_of(days_judged(row), row.kept, by.policy, outage=row.outage)
     return _of_facts(facts, by, book, month, now)
 
 
@@ -98,14 +98,14 @@ def scope_month(
     asked: Asked | None = None,
     *,
     after: Key | None = None,
-    from_check_ins: bool = False,
+    from_records: bool = False,
 ) -> ScopeMonth:
     """Judge everybody in a scope: one statement to the database, then arrays (60,000 people in a second or two).
 
-    With `from_check_ins` the masks are computed from the records instead of read.
+    With `from_records` the masks are computed from the records instead of read.
     """
     columns = queries.month_columns(
-        session, reach, month, asked or Asked(), after=after, from_check_ins=from_check_ins
+        session, reach, month, asked or Asked(), after=after, from_records=from_records
     )
     return judge_columns(books.load(session), columns, month, clock.now())
 
@@ -119,6 +119,7 @@ def columns_of(rows: Sequence[PersonMonth]) -> Columns:
         owned=np.array([row.owned for row in rows], dtype=np.bool_),
         posted=np.array([row.posted for row in rows], dtype=np.int64),
         reached=np.array([row.reached for row in rows], dtype=np.int64),
+        outage=np.array([row.outage for row in rows], dtype=np.int64),
         kept={name: np.array([row.kept[name] for row in rows], dtype=np.int64) for name in KEPT},
     )
 
@@ -126,7 +127,7 @@ def columns_of(rows: Sequence[PersonMonth]) -> Columns:
 def judge_columns(book: Book, columns: Columns, month: Month, now: datetime) -> ScopeMonth:
     """Judge many months, policy by policy; a test holds it against :func:`judged`, row by row."""
     policies, policy_of = _policies(book, columns, month)
-    masks = {**columns.kept, "posted": columns.days()}
+    masks = {**columns.kept, "posted": columns.days(), "outage": columns.outage}
     figures = _empty(len(columns))
     for index, by in enumerate(policies):
         chosen = np.flatnonzero(policy_of == index)

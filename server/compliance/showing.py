@@ -10,13 +10,14 @@ from server.checkins.queries import Seen
 from server.checkins.record import sentence
 from server.checkins.rules import Kind, Standing
 from server.checkins.storing import MASKS
-from server.compliance import rules, service
+from server.compliance import entries, rules, service
 from server.compliance.queries import PersonMonth
 from server.compliance.rules import Judged
 from server.compliance.schemas import (
     CalendarRef,
     CountersOut,
     DayOut,
+    FactOut,
     MissingOut,
     MonthRowOut,
     PersonRef,
@@ -84,6 +85,8 @@ def statement_out(judged: Judged) -> StatementOut:
         claimed_days=list(made.claimed_days),
         outage_days=list(made.outage_days),
         conflict_days=list(made.conflict_days),
+        corrected_days=list(made.corrected_days),
+        attested_days=list(made.attested_days),
         missing=[
             MissingOut(reason=reason, days=halves / 2, zh=rules.noun(reason)[0], en=rules.noun(reason)[1])
             for reason, halves in rules.missing(judged).items()
@@ -141,15 +144,21 @@ def days_out(
     """Explain the days of a month, or those of the mask `only`, each with its records in the order they were made."""
     month = judged.calendar.month
     seen = checkins.of_days(session, row.person_id, month.first, month.last)
+    entered = entries.of_month(session, row, month, with_notes=with_notes)
     states = day_states(judged.facts, judged.calendar, judged.policy, today=judged.as_of)
     return [
-        _day(state, (each for each in seen if each.checkin.day == state.day), with_notes=with_notes)
+        _day(
+            state,
+            (each for each in seen if each.checkin.day == state.day),
+            [entry.on(state) for entry in entered if entry.touches(state.day)],
+            with_notes=with_notes,
+        )
         for state in states
         if only is None or only & day_mask(state.day.day)
     ]
 
 
-def _day(state: DayState, records: Iterable[Seen], *, with_notes: bool) -> DayOut:
+def _day(state: DayState, records: Iterable[Seen], entered: list[FactOut], *, with_notes: bool) -> DayOut:
     zh, en = state.sentence()
     return DayOut(
         day=state.day,
@@ -163,6 +172,7 @@ def _day(state: DayState, records: Iterable[Seen], *, with_notes: bool) -> DayOu
         allowance=state.allowance_halves / 2,
         in_conflict=state.in_conflict,
         records=[_record(seen, state, with_notes=with_notes) for seen in records],
+        facts=entered,
     )
 
 

@@ -1,6 +1,6 @@
-"""The policies in force and the calendars, kept in memory and replaced as a whole when either changes."""
+"""The policies in force, the calendars and the outages, kept in memory and replaced as a whole when any changes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -9,9 +9,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from server.month import policy_document
+from server.month import outages, policy_document
 from server.month.holidays import ImportedCalendar, MonthCalendar, month_calendar
 from server.month.masks import Month
+from server.month.outages import Down
 from server.month.policy import Policy, PolicyVersion, governing
 from server.month.rules import Frame, frame
 
@@ -39,11 +40,12 @@ class Governing:
 
 @dataclass
 class Book:
-    """All published policies and imported calendars."""
+    """All published policies, imported calendars, and outages."""
 
     versions: tuple[PolicyVersion, ...] = ()
     ids: Mapping[tuple[str, str, int], UUID] = field(default_factory=dict)
     imported: tuple[ImportedCalendar, ...] = ()
+    outages: tuple[Down, ...] = ()
     _calendars: dict[Month, MonthCalendar] = field(default_factory=dict)
     _frames: dict[tuple[UUID, Month, date], Frame] = field(default_factory=dict)
     _chosen: dict[tuple[str, Month], Governing | None] = field(default_factory=dict)
@@ -81,8 +83,12 @@ def _key(version: PolicyVersion) -> tuple[str, str, int]:
     return version.region_prefix, version.policy.code, version.version
 
 
-def build(policies: Iterable[tuple[UUID, str, int, date, Any]], calendars: Iterable[tuple[int, Any]]) -> Book:
-    """Make a book from the rows of POLICIES and CALENDARS."""
+def build(
+    policies: Iterable[tuple[UUID, str, int, date, Any]],
+    calendars: Iterable[tuple[int, Any]],
+    down: Iterable[Sequence[Any]] = (),
+) -> Book:
+    """Make a book from the rows of POLICIES and CALENDARS, and of the outages that stand."""
     versions: list[PolicyVersion] = []
     ids: dict[tuple[str, str, int], UUID] = {}
     for policy_id, prefix, number, valid_from, document in policies:
@@ -98,11 +104,11 @@ def build(policies: Iterable[tuple[UUID, str, int, date, Any]], calendars: Itera
         )
         for year, days in calendars
     )
-    return Book(tuple(versions), ids, imported)
+    return Book(tuple(versions), ids, imported, outages.read(down))
 
 
 def load(session: orm.Session) -> Book:
     """Read the book in a session of the server."""
     policies = [tuple(row) for row in session.execute(sa.text(POLICIES))]
     calendars = [tuple(row) for row in session.execute(sa.text(CALENDARS))]
-    return build(policies, calendars)
+    return build(policies, calendars, session.execute(sa.text(outages.STANDING)))

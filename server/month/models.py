@@ -1,6 +1,7 @@
-"""Policies, imported calendars, and one row of masks for each person and month."""
+"""Policies, imported calendars, the ledger of facts, outages, and one row of masks for each person and month."""
 
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server import db
+from server.month.rules import Sort
 
 
 class PolicyRow(db.Base):
@@ -52,11 +54,128 @@ class CalendarYear(db.Base):
     imported_by: Mapped[str]
 
 
+class Provenance(StrEnum):
+    """By which way a fact came into the ledger. Codes are for ever."""
+
+    OWN = "own"  # The person's own request.
+    TOWN = "town"  # The town or the district, for a person.
+    CLERK = "clerk"  # The village clerk's attestation.
+    PAPER = "paper"  # A sheet of paper, imported.
+    INSPECTOR = "inspector"
+    SYSTEM = "system"
+
+
+class SourceKind(StrEnum):
+    """What a fact of the ledger rests on: the kind of record whose id it names. Codes are for ever."""
+
+    CORRECTION = "correction"
+    APPEAL = "appeal"
+    FINDING = "finding"
+    DUTY = "duty"
+    LEAVE = "leave"
+    ATTESTATION = "attestation"
+    PAPER = "paper"
+
+
+MOST_DAYS = 1100
+"""The longest span of one fact: three years, and a slip of the pen in the year is refused."""
+
+
+class DayFact(db.Base):
+    """A fact of a person from one half day to another, both inclusive. Never changed; taking it back is another row.
+
+    `starts` and `ends` are halves (server.month.masks.Half): 0 the morning, 1 the afternoon. Months keep what follows
+    from these rows in `person_months`, in the same transaction (server.month.facts).
+    """
+
+    __tablename__ = "day_facts"
+    __table_args__ = (
+        db.one_of("sort", Sort),
+        db.one_of("source_kind", SourceKind),
+        db.one_of("provenance", Provenance),
+        sa.CheckConstraint("starts IN (0, 1) AND ends IN (0, 1)", name="halves"),
+        sa.CheckConstraint(
+            f"(last_day, ends) >= (first_day, starts) AND last_day - first_day < {MOST_DAYS}", name="span"
+        ),
+        sa.Index(None, "person_id", "last_day"),
+        sa.Index(None, "last_day"),
+        sa.Index(None, "source_id"),
+        {"info": {"grant": db.APPEND}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    person_id: Mapped[UUID] = mapped_column(sa.ForeignKey("people.id"))
+    sort: Mapped[str]
+    first_day: Mapped[date]
+    starts: Mapped[int] = mapped_column(sa.SmallInteger)
+    last_day: Mapped[date]
+    ends: Mapped[int] = mapped_column(sa.SmallInteger)
+    source_kind: Mapped[str]
+    source_id: Mapped[UUID]
+    provenance: Mapped[str]
+    reason: Mapped[str]  # A code of the source, such as a reason of the policy.
+    text: Mapped[str | None]
+    entered_by: Mapped[UUID | None]  # Accounts; None: the system or the command line.
+    decided_by: Mapped[UUID | None]
+    recorded_at: Mapped[datetime]
+
+
+class DayFactWithdrawal(db.Base):
+    """A fact that speaks no longer: taken back, or replaced by another one."""
+
+    __tablename__ = "day_fact_withdrawals"
+    __table_args__ = ({"info": {"grant": db.APPEND}},)
+
+    fact_id: Mapped[UUID] = mapped_column(sa.ForeignKey("day_facts.id"), primary_key=True)
+    at: Mapped[datetime]
+    by: Mapped[UUID | None]
+    reason: Mapped[str]
+
+
+class Outage(db.Base):
+    """Days on which the service could not be reached in a region (ruling 3). Never changed; withdrawn by another row.
+
+    The days are what counts; the instants, where they are known, say between when it was down.
+    """
+
+    __tablename__ = "outages"
+    __table_args__ = (
+        sa.CheckConstraint("region_prefix ~ '^[0-9]{0,12}$'", name="region_prefix"),
+        sa.CheckConstraint("last_day >= first_day AND last_day - first_day < 62", name="days"),
+        sa.CheckConstraint("ended_at >= began_at", name="instants"),
+        sa.Index(None, "last_day"),
+        {"info": {"grant": db.APPEND}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    region_prefix: Mapped[str]
+    first_day: Mapped[date]
+    last_day: Mapped[date]
+    began_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    reason: Mapped[str]
+    recorded_at: Mapped[datetime]
+    recorded_by: Mapped[UUID | None]
+
+
+class OutageWithdrawal(db.Base):
+    """An outage that was recorded in error."""
+
+    __tablename__ = "outage_withdrawals"
+    __table_args__ = ({"info": {"grant": db.APPEND}},)
+
+    outage_id: Mapped[UUID] = mapped_column(sa.ForeignKey("outages.id"), primary_key=True)
+    at: Mapped[datetime]
+    by: Mapped[UUID | None]
+    reason: Mapped[str]
+
+
 class PersonMonth(db.Base):
     """The facts of one person's month as masks of two bits a day (server.month.masks).
 
     Derived from the records in the same transaction and never more than them: any row can be computed again from
-    the check-ins. Who was posted is not kept here, because the roster may be corrected later.
+    the check-ins and the ledger of facts. Who was posted is not kept here, because the roster may be corrected later;
+    nor are outages, which are facts of a region.
     """
 
     __tablename__ = "person_months"
@@ -64,7 +183,7 @@ class PersonMonth(db.Base):
         sa.PrimaryKeyConstraint("person_id", "month"),
         sa.CheckConstraint("extract(day from month) = 1", name="is_a_month"),
         sa.Index(None, "month"),
-        {"info": {"grant": db.changing("sure", "unsure", "unfenced", "outside", "claimed")}},
+        {"info": {"grant": db.changing("sure", "unsure", "unfenced", "outside", "claimed", *Sort)}},
     )
 
     person_id: Mapped[UUID]
@@ -74,3 +193,11 @@ class PersonMonth(db.Base):
     unfenced: Mapped[int] = mapped_column(sa.BigInteger)
     outside: Mapped[int] = mapped_column(sa.BigInteger)
     claimed: Mapped[int] = mapped_column(sa.BigInteger)
+    corrected_present: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    corrected_absent: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    finding_seen: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    finding_absent: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    duty: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    leave_shrinking: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    leave_counting_nothing: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    attested: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")

@@ -95,6 +95,22 @@ class Facts:
         return {name: getattr(self, name) for name in FACT_NAMES}
 
 
+class Sort(StrEnum):
+    """The sorts of facts that people enter and decide, by the names of their masks in `Facts`. Codes are for ever.
+
+    They speak for the halves they name (sentence 2) and lie in the ledger `day_facts`; what check-ins say does not.
+    """
+
+    CORRECTED_PRESENT = "corrected_present"
+    CORRECTED_ABSENT = "corrected_absent"
+    FINDING_SEEN = "finding_seen"
+    FINDING_ABSENT = "finding_absent"
+    DUTY = "duty"
+    LEAVE_SHRINKING = "leave_shrinking"
+    LEAVE_COUNTING_NOTHING = "leave_counting_nothing"
+    ATTESTED = "attested"
+
+
 FACT_NAMES = tuple(each.name for each in fields(Facts))
 PERSONAL_FACTS = tuple(name for name in FACT_NAMES if name not in {"posted", "outage", "presumed"})
 

@@ -62,6 +62,8 @@ class Statement:
     outage_days: tuple[date, ...]
     claimed_days: tuple[date, ...]
     conflict_days: tuple[date, ...]
+    corrected_days: tuple[date, ...]  # To present or to absent.
+    attested_days: tuple[date, ...]
     halves_by_reason: dict[DayReason, int]
     projection: Projection | None  # None when the month is over or nobody was posted.
     provisional_calendar: bool
@@ -134,6 +136,10 @@ def statement(facts: Facts, calendar: MonthCalendar, policy: Policy, *, today: d
         outage_days=days_of(laid.month, states[DayReason.OUTAGE]),
         claimed_days=days_of(laid.month, states[DayReason.CLAIMED]),
         conflict_days=days_of(laid.month, conflicting(fact, states)),
+        corrected_days=days_of(
+            laid.month, states[DayReason.CORRECTED_PRESENT] | states[DayReason.CORRECTED_ABSENT]
+        ),
+        attested_days=days_of(laid.month, states[DayReason.ATTESTED]),
         halves_by_reason={state: mask.bit_count() for state, mask in states.items() if mask},
         projection=None
         if laid.over or result is ResultKind.NOT_POSTED

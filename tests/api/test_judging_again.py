@@ -15,7 +15,7 @@ from server import ids
 from server.access import Role
 from server.checkins.models import CheckIn
 from server.checkins.rejudging import judge_again
-from server.compliance.queries import different_masks
+from server.compliance.recomputing import different_masks
 from server.month.masks import Month, day_mask
 
 NOON = datetime(2026, 11, 16, 4, 0, tzinfo=UTC)

@@ -356,3 +356,7 @@ def test_the_command_finds_a_mask_that_the_check_ins_do_not_bear_out(service: Se
     assert "sure: 保存 / kept 0x3000f, 重算 / recomputed 0xf, 日 / days 9" in found.output
     assert "claimed" in found.output
     assert run(service, "month", "verify", "2025-06", "--region", OTHER_TOWN).exit_code == 0
+    assert "0 people mended" in run(service, "month", "recompute", "2025-06", "--region", OTHER_TOWN).output
+    mended = run(service, "month", "recompute", "2025-06")
+    assert (mended.exit_code, "1 people mended" in mended.output) == (0, True)
+    assert run(service, "month", "verify", "2025-06").exit_code == 0

@@ -16,8 +16,9 @@ DECLARED = {**db.grants(schema.METADATA), "alembic_version": db.READ}
 RECORDS = {
     "audit_log", "boundary_acceptances", "boundary_features", "boundary_reports", "calendar_years", "checkin_attempts",
     "checkin_grounds", "checkin_judgements", "checkin_phones", "checkin_points", "checkin_rows", "checkin_withdrawals",
-    "device_events", "device_keys", "grant_revocations", "grants", "job_runs", "looks", "posting_history",
-    "region_outlines", "region_versions", "roster_imports", "units", "zone_versions",
+    "day_fact_withdrawals", "day_facts", "device_events", "device_keys", "grant_revocations", "grants", "job_runs", "looks",
+    "outage_withdrawals", "outages", "posting_history", "region_outlines", "region_versions", "roster_imports", "units",
+    "zone_versions",
 }  # fmt: skip
 """Tables of facts. A fact is corrected by another one."""
 READ_ONLY = {"alembic_version", "installation", "schema_revisions"}
@@ -172,6 +173,9 @@ DENIED = [
     "UPDATE checkin_judgements SET verdict = 'inside'",
     "DELETE FROM checkin_withdrawals",
     "DELETE FROM checkin_attempts",
+    "UPDATE day_facts SET sort = 'duty'",
+    "DELETE FROM day_fact_withdrawals",
+    "UPDATE outages SET last_day = now()",
     "UPDATE audit_log SET deed = 'x'",
     "DELETE FROM audit_log",
     "UPDATE looks SET purpose = 'x'",

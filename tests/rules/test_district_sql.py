@@ -1,7 +1,7 @@
 """Generated people through the database: what SQL and HTTP say of their months against the day-by-day oracle."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from fractions import Fraction
 from random import Random
@@ -19,23 +19,30 @@ from factories_month import (
     keep_masks,
     make_calendar,
     make_check_in,
+    make_fact,
     make_person,
     make_policy,
     make_village,
     post,
     withdraw,
 )
+from month_cases import BITS
 from month_oracle import HALVES, Case, HalfDay, judge
+from sqlalchemy import orm
 
 from server import clock as clocks
 from server.access import Role
-from server.compliance import queries
+from server.compliance import queries, recomputing
 from server.compliance import service as compliance
 from server.compliance.queries import EVERYONE, Asked, Reach
-from server.month import book
+from server.compliance.rules import KEPT
+from server.month import book, outages
+from server.month import facts as ledger
 from server.month.district import RESULTS, REVIEWS, TIERS
-from server.month.masks import Month
-from server.month.rules import FACT_NAMES
+from server.month.facts import Fact, Span
+from server.month.masks import Half, Month
+from server.month.models import Provenance, SourceKind
+from server.month.rules import FACT_NAMES, Sort
 from server.roster import days as roster_days
 
 NOW = "2028-03-20T04:00:00"  # A running month between one that is over and one that is ahead, in a leap year.
@@ -43,6 +50,24 @@ TODAY = date(2028, 3, 20)
 MONTHS = (date(2028, 2, 1), date(2028, 3, 1), date(2028, 4, 1))
 EXCEPTIONS = {date(2028, 2, 5): "working", date(2028, 2, 8): "holiday", date(2028, 4, 4): "holiday"}
 PEOPLE = 80
+OUTAGES = (
+    ("500116501", date(2028, 2, 3), date(2028, 2, 4)),
+    ("500116502201", date(2028, 2, 28), date(2028, 3, 2)),
+    ("5001165", date(2028, 3, 10), date(2028, 3, 10)),
+)
+"""Where and when the service could not be reached: a town, a village over the end of a month, everywhere."""
+MARKED = ("unsure_days", "unfenced_days", "claimed_days", "outage_days")
+STATE_OF = {
+    "corrected_present": "corrected-present",
+    "corrected_absent": "corrected-absent",
+    "finding_seen": "seen-on-site",
+    "finding_absent": "found-absent",
+    "duty": "on-duty",
+    "leave_shrinking": "leave-not-due",
+    "leave_counting_nothing": "leave-due",
+    "attested": "attested",
+    "outage": "outage",
+}
 
 
 @dataclass(frozen=True)
@@ -88,6 +113,7 @@ class Life:
     person: UUID = field(default_factory=uuid4)
     postings: list[tuple[str, date, date | None]] = field(default_factory=list)
     evidence: dict[date, dict[str, set[int]]] = field(default_factory=dict)
+    entered: list[tuple[Sort, Span]] = field(default_factory=list)
 
     def villages_on(self, day: date) -> list[tuple[date, str]]:
         """Where the person is posted on a day, with the day each posting began."""
@@ -115,6 +141,15 @@ class Life:
         facts["posted"] = both(day.day for day in days if self.villages_on(day))
         for name, numbers in self.evidence.get(month, {}).items():
             facts[name] = both(iter(numbers))
+        for sort, span in self.entered:
+            facts[sort] |= halves_in(span, days)
+        for code, first, last in OUTAGES:
+            facts["outage"] |= both(
+                day.day
+                for day in days
+                if first <= day <= last
+                and any(village.startswith(code) for _, village in self.villages_on(day))
+            )
         if town.presumes:
             facts["presumed"] = both(day.day for day in days)
         working = {
@@ -123,6 +158,16 @@ class Life:
             if EXCEPTIONS.get(day, "working" if day.weekday() < 5 else "holiday") == "working"
         }
         return Case(month.year, month.month, facts, working, TODAY, **town.case)
+
+
+def halves_in(span: Span, days: list[date]) -> set[HalfDay]:
+    """The half days of a span among these days, one by one."""
+    return {
+        (day.day, half)
+        for day in days
+        for at, half in enumerate(HALVES)
+        if (span.first, span.starts) <= (day, at) <= (span.last, span.ends)
+    }
 
 
 def both(numbers: Iterator[int]) -> set[HalfDay]:
@@ -147,7 +192,35 @@ def a_life(random: Random) -> Life:
                 for name in ("unsure", "unfenced", "outside", "claimed")
             },
         }
+    for _ in range(random.choice((0, 0, 1, 4))):
+        first = date(2028, 1, 20) + timedelta(days=random.randrange(100))
+        last = first + timedelta(days=random.choice((0, 0, 0, 1, 5, 40)))
+        halves = (Half.MORNING, Half.AFTERNOON)
+        starts = random.choice(halves)
+        ends = random.choice(halves) if first < last else random.choice(halves[starts:])
+        life.entered.append((random.choice(list(Sort)), Span(first, last, starts, ends)))
     return life
+
+
+def enter_all(session: orm.Session, life: Life) -> None:
+    """Record what was entered of a person, and some of it that was taken back again."""
+    for at, (sort, span) in enumerate(life.entered):
+        source = SourceKind.CORRECTION, uuid4()
+        fact = Fact(
+            person_id=life.person,
+            sort=sort,
+            span=span,
+            source=source,
+            provenance=Provenance.TOWN,
+            reason="试",
+        )
+        ledger.record(session, [fact])
+        if at % 2:
+            ledger.withdraw(session, source, by=None, reason="误录")
+            ledger.record(session, [replace(fact, source=(SourceKind.CORRECTION, uuid4()))])
+        wrong = replace(fact, sort=Sort.CORRECTED_ABSENT, source=(SourceKind.CORRECTION, uuid4()))
+        ledger.record(session, [wrong])
+        ledger.withdraw(session, wrong.source, by=None, reason="误录")
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +243,21 @@ def lives(service: Service) -> list[Life]:
                         make_check_in(session, life.person, month.replace(day=day), name)
                 if any(evidence.values()):
                     keep_masks(session, life.person, month, evidence)
+            enter_all(session, life)
+        for code, first, last in OUTAGES:
+            outages.record(
+                session,
+                outage_id=uuid4(),
+                region_prefix=code,
+                first=first,
+                last=last,
+                reason="光缆中断",
+                by=None,
+            )
+        wrong = outages.record(
+            session, outage_id=uuid4(), region_prefix="", first=TODAY, last=TODAY, reason="误录", by=None
+        )
+        outages.withdraw(session, wrong, by=None, reason="误录")
     return made
 
 
@@ -195,7 +283,8 @@ def told(case: Case) -> dict[str, object]:
         "tier": ahead[0] if ahead else None,
         "away_at_most": ahead[1] / 2 if ahead else None,
         "counters": {name: float(said[name]) for name in ("village", "on_post", "allowance")},
-        **{name: sorted(said[name]) for name in ("unsure_days", "unfenced_days", "claimed_days")},
+        **{name: sorted(said[name]) for name in MARKED},
+        "conflict_days": sorted(said["conflicts"]),
     }
 
 
@@ -207,10 +296,7 @@ def shown(row: dict[str, Any]) -> dict[str, object]:
         **{name: made[name] for name in plain},
         "result": made["result"]["code"],
         "counters": row["counters"],
-        **{
-            name: sorted(int(day[-2:]) for day in made[name])
-            for name in ("unsure_days", "unfenced_days", "claimed_days")
-        },
+        **{name: sorted(int(day[-2:]) for day in made[name]) for name in (*MARKED, "conflict_days")},
     }
 
 
@@ -242,7 +328,17 @@ def compare_days(days: list[dict[str, Any]], case: Case) -> None:
         states = [said["states"][number, half] for half in HALVES]
         assert day["reasons"] == list(dict.fromkeys(states))
         in_basis = case.basis == "calendar" or number in case.working_days
-        assert day["due"] == float(in_basis and (number, "am") in case.facts["posted"])
+        owed = case.facts["posted"] - case.facts["leave_shrinking"]
+        assert day["due"] == sum((number, half) in owed for half in HALVES) / 2 * in_basis
+        named = {state for fact in day["facts"] for state in [fact["state"]]}
+        touching = {
+            name
+            for name in STATE_OF
+            if (number, "am") in case.facts[name] or (number, "pm") in case.facts[name]
+        }
+        assert named == {STATE_OF[name] for name in touching}
+        decided = {fact["state"] for fact in day["facts"] if fact["decided"]}
+        assert decided == named & set(states), day
 
 
 def test_every_way_a_month_can_end_is_among_the_generated_ones(lives: list[Life]) -> None:
@@ -305,13 +401,13 @@ def test_columns_hold_what_the_rows_hold_in_their_order(
         ):
             for asked in (Asked(), Asked(region=TOWNS[0].code), Asked(text="nobody is called this")):
                 given = (session, reach, Month.of(month), asked)
-                rows = queries.person_months(*given, from_check_ins=again)
+                rows = queries.person_months(*given, from_records=again)
                 after = queries.key_of(rows[len(rows) // 2]) if rows else None
                 for since in (None, after):
-                    rows = queries.person_months(*given, after=since, from_check_ins=again)
-                    columns = queries.month_columns(*given, after=since, from_check_ins=again)
+                    rows = queries.person_months(*given, after=since, from_records=again)
+                    columns = queries.month_columns(*given, after=since, from_records=again)
                     told = compliance.columns_of(rows)
-                    for name in ("people", "owner", "place", "owned", "posted", "reached"):
+                    for name in ("people", "owner", "place", "owned", "posted", "reached", "outage"):
                         assert np.array_equal(getattr(columns, name), getattr(told, name)), name
                     for name, masks in told.kept.items():
                         assert np.array_equal(columns.kept[name], masks), name
@@ -350,14 +446,17 @@ def test_posted_days_in_sql_are_the_days_somebody_is_posted(
 @pytest.mark.parametrize("month", MONTHS, ids=str)
 def test_masks_computed_again_are_the_masks_kept(service: Service, lives: list[Life], month: date) -> None:
     with service.database.read() as session:
-        assert queries.different_masks(session, Month.of(month)) == []
-        again = queries.recomputed_masks(session, Month.of(month))
-        some = queries.recomputed_masks(session, Month.of(month), [life.person for life in lives[:5]])
-    expected = {
-        life.person: {name: naive_mask(iter(days)) for name, days in life.evidence[month].items()}
-        for life in lives
-        if any(life.evidence.get(month, {}).values())
-    }
+        assert recomputing.different_masks(session, Month.of(month)) == []
+        again = recomputing.recomputed_masks(session, Month.of(month))
+        some = recomputing.recomputed_masks(session, Month.of(month), [life.person for life in lives[:5]])
+    expected = {}
+    for life in lives:
+        days = life.days_in(month)
+        masks = {name: naive_mask(iter(found)) for name, found in life.evidence.get(month, {}).items()}
+        for sort, span in life.entered:
+            masks[sort] = masks.get(sort, 0) | sum(BITS[half] for half in halves_in(span, days))
+        if any(masks.values()):
+            expected[life.person] = dict.fromkeys(KEPT, 0) | masks
     assert again == expected
     assert some == {
         key: value for key, value in expected.items() if key in {life.person for life in lives[:5]}
@@ -388,26 +487,31 @@ def test_the_newest_judgement_speaks_and_what_was_withdrawn_is_silent(service: S
         session.flush()
         withdraw(session, person, gone)
     with service.database.read() as session:
-        found = queries.recomputed_masks(session, month, [person])[person]
-        (difference,) = queries.different_masks(session, month, [person])
+        found = recomputing.recomputed_masks(session, month, [person])[person]
+        (difference,) = recomputing.different_masks(session, month, [person])
     expected = {"sure": [1, 3], "outside": [2], "claimed": [5], "unsure": [31], "unfenced": []}
-    assert found == {name: naive_mask(iter(days)) for name, days in expected.items()}
-    assert (difference.kept, difference.recomputed) == (dict.fromkeys(EVIDENCE, 0), found)
+    assert found == dict.fromkeys(KEPT, 0) | {name: naive_mask(iter(days)) for name, days in expected.items()}
+    assert (difference.kept, difference.recomputed) == (dict.fromkeys(KEPT, 0), found)
 
 
-@pytest.mark.parametrize("broken", ["sure", "unsure", "unfenced", "outside", "claimed"])
+@pytest.mark.parametrize("broken", KEPT)
 def test_one_wrong_bit_is_found(service: Service, broken: str) -> None:
     month, first = Month(2027, 7), date(2027, 7, 1)
     with service.database.write() as session:
         person = make_person(session)
-        make_check_in(session, person, date(2027, 7, 31), broken)
-        keep_masks(session, person, first, {broken: [31]})
+        if broken in EVIDENCE:
+            make_check_in(session, person, date(2027, 7, 31), broken)
+            keep_masks(session, person, first, {broken: [31]})
+        else:
+            make_fact(session, person, Sort(broken), date(2027, 7, 31))
     with service.database.read() as session:
-        assert queries.different_masks(session, month, [person]) == []
+        assert recomputing.different_masks(session, month, [person]) == []
     with service.database.write() as session:
         session.execute(
             sa.text(f"UPDATE person_months SET {broken} = {broken} # (1::bigint << 61) WHERE person_id = :p"),  # noqa: S608  A name from the list above.
             {"p": person},
         )
     with service.database.read() as session:
-        assert [found.person_id for found in queries.different_masks(session, month, [person])] == [person]
+        assert [found.person_id for found in recomputing.different_masks(session, month, [person])] == [
+            person
+        ]

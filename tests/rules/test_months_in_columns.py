@@ -71,6 +71,7 @@ def people(draw: st.DrawFn, month: Month) -> list[PersonMonth]:
                 owned=owned,
                 posted=posted,
                 reached=reached,
+                outage=draw(masks(month)),
                 kept={name: draw(masks(month)) for name in KEPT},
             )
         )
@@ -134,10 +135,12 @@ def test_what_postgresql_sends_is_read_as_it_was_meant(numbers: list[int]) -> No
     sent = b"".join(number.to_bytes(8, "big") for number in numbers)
     ids = [uuid_of(str(at)) for at in range(len(numbers))]
     owned = [at % 2 == 0 for at in range(len(numbers))]
-    made = columns.of_bytes(b"".join(one.bytes for one in ids), sent, sent, bytes(owned), *[sent] * 7)
+    made = columns.of_bytes(
+        b"".join(one.bytes for one in ids), sent, sent, bytes(owned), *[sent] * (3 + len(KEPT))
+    )
     assert [made.person(at) for at in range(len(made))] == ids
     assert made.owned.tolist() == owned
-    for read in (made.owner, made.place, made.posted, made.reached, *made.kept.values()):
+    for read in (made.owner, made.place, made.posted, made.reached, made.outage, *made.kept.values()):
         assert read.tolist() == numbers
     assert list(made.kept) == list(KEPT)
 
