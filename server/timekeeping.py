@@ -1,4 +1,4 @@
-"""``GET /v1/time``: what a phone can learn before it has a token, its own clock's error above all."""
+"""The server's time: told to everybody, and sealed for a phone that will be without a signal (time anchors)."""
 
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -7,10 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from server import clients, clock
+from server import clients, clock, problems
+from server.auth import anchors
+from server.auth.keys import KeySet
+from server.checkins.schemas import BootId, RunningMs
 from server.documented import refusals
-from server.gate import Configured
+from server.gate import Cadre, Configured, Db
+from server.given import In
 from server.places.rules import BEIJING
+from server.problems import Problem
 
 router = APIRouter(prefix="/v1", tags=["service"])
 _ANSWERS = {status: said for status, said in refusals().items() if status != HTTPStatus.UNAUTHORIZED}
@@ -72,3 +77,47 @@ async def time(request: Request, settings: Configured) -> TimeOut:
         minimum_clients={name: version.text for name, version in sorted(least.items())},
         sandbox=settings.sandbox,
     )
+
+
+class AnchorIn(In):
+    """What a native app reads off its running clock the moment it asks; nothing of it is kept."""
+
+    boot_id: BootId = Field(
+        description="本次开机的标识 / names the boot that the running clock counts from",
+        examples=["boot-417"],
+    )
+    asked_ms: RunningMs = Field(
+        description="此刻的开机计时（毫秒，休眠也走） / the running clock now, milliseconds, sleep included",
+        examples=[86_400_123],
+    )
+
+
+class AnchorOut(BaseModel):
+    """A time anchor. Keep the last one, with the running clock when it came, and give both with every check-in."""
+
+    anchor: str = Field(description="对时凭证，原样保存 / to be kept as it is")
+    at: Milliseconds = Field(description="服务器时刻 / the server's instant that it holds, UTC")
+
+
+@router.post(
+    "/time/anchors",
+    operation_id="time-anchor",
+    responses=refusals(problems.FORBIDDEN, problems.INVALID_REQUEST, problems.MALFORMED_BODY),
+)
+def anchor(given: AnchorIn, request: Request, who: Cadre, db: Db) -> AnchorOut:
+    """Get a time anchor (对时凭证): the server's instant, sealed with the phone's running clock.
+
+    For native apps, whenever they are online: browsers and mini-programs have no running clock that lasts. A check-in made
+    without a signal then has a time that does not depend on what the phone's clock was set to.
+    """
+    if who.person_id is None:
+        raise Problem(
+            problems.FORBIDDEN,
+            zh="此账号没有对应的驻村干部。",
+            en="This account is not linked to a person.",
+        )
+    keys: KeySet = request.app.state.doorkeeper.keys
+    with db.read():  # Whoever was logged out gets none.
+        now = clock.now().astimezone(UTC)
+    sealed = anchors.issue(keys, who.person_id, at=now, boot_id=given.boot_id, asked_ms=given.asked_ms)
+    return AnchorOut(anchor=sealed, at=_written(now))

@@ -44,6 +44,7 @@ class Purpose(StrEnum):
 
     ACCESS = "access"  # ES256, signs access tokens.
     REFRESH = "refresh"  # 256 random bits, from which refresh tokens are derived.
+    ANCHOR = "anchor"  # 256 random bits, by which time anchors are known again; nobody else ever checks them.
 
 
 @dataclass(frozen=True, slots=True)

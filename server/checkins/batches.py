@@ -8,7 +8,7 @@ what is not done when the answer is due is told to come again; resending is harm
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -69,13 +69,18 @@ class Result:
 
 
 def read(
-    items: Sequence[dict[str, Any]], sent_at: str, who: Who, *, incoming: MakeIncoming, explain: Explain
+    items: Sequence[dict[str, Any]],
+    sending: Mapping[str, Any],
+    who: Who,
+    *,
+    incoming: MakeIncoming,
+    explain: Explain,
 ) -> list[Incoming | Unfit]:
-    """Read each item as the body of a PUT, with the batch's `sent_at`; one that does not fit is told why."""
+    """Read each item as the body of a PUT, with what is said of the sending once; one that does not fit is told why."""
     made: list[Incoming | Unfit] = []
     for item in items:
         given = str(item.get("id", ""))[:LONGEST_ID].encode("utf-8", "replace").decode()
-        content = {**item, "sent_at": sent_at}
+        content = {**item, **sending}
         content.pop("id", None)
         body = json.dumps(content).encode()
         try:

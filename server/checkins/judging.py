@@ -15,10 +15,11 @@ from uuid import UUID
 from geo.datum import Datum
 from geo.fix import Fix
 from geo.verdict import Thresholds, Verdict, VerdictKind, judge
-from server.checkins import rules
+from server.checkins import dating, rules
+from server.checkins.instants import Timing
 from server.checkins.record import Record, StoredPosition
-from server.checkins.rules import ExactPosition, Standing, Timing
-from server.checkins.schemas import CheckInIn, PositionIn
+from server.checkins.rules import ExactPosition, Standing
+from server.checkins.schemas import CheckInIn, PositionIn, RunningClockIn
 from server.checkins.storing import MASKS, ActivePosting, Kept, Masks
 from server.month.book import Book, Governing
 from server.month.masks import Month, day_mask, days_of, range_mask
@@ -135,23 +136,30 @@ def _thresholds(limits: PolicyThresholds) -> Thresholds:
     )
 
 
-def standing_of(verdict: Verdict, *, age: timedelta, policy: Policy) -> Standing:
+def standing_of(verdict: Verdict, dated: dating.Dated, policy: Policy) -> Standing:
     """Return what a verdict does to its day.
 
     No usable position is kept as a claim (ruling 2); so is a check-in that says it is older than the policy's claimed
-    time, because without an anchor only the phone says when it was made (ruling 9, edge 55).
+    time, because without an anchor only the phone says when it was made (ruling 9, edge 55). With one that leaves a
+    single day it counts however old it is (edge 57). Whatever its place, a time in doubt counts only provisionally.
     """
-    too_old = age > timedelta(hours=policy.claimed_max_hours)
+    certain = dated.anchored and dated.doubt is None
+    too_old = not certain and dated.age > timedelta(hours=policy.claimed_max_hours)
     claimed = verdict.kind is VerdictKind.UNUSABLE or (verdict.counts and too_old)
-    return rules.standing(counts=verdict.counts, sure=verdict.kind is VerdictKind.INSIDE, claimed=claimed)
+    sure = verdict.kind is VerdictKind.INSIDE and dated.doubt is None
+    return rules.standing(counts=verdict.counts, sure=sure, claimed=claimed)
 
 
 def bits(verdict: str, standing: str, day: date) -> Masks:
     """Return the halves that a check-in sets in its month, in the order of MASKS: both halves of its day (ruling 4)."""
     counts = standing in {Standing.COUNTED, Standing.PROVISIONAL}
     flags = {
-        "sure": counts and verdict == VerdictKind.INSIDE,
-        "unsure": counts and verdict == VerdictKind.UNSURE,
+        "sure": standing == Standing.COUNTED and verdict == VerdictKind.INSIDE,
+        # Inside, but at a time in doubt, is as unsure as a place in doubt: the same review looks at it (ruling 2).
+        "unsure": counts
+        and (
+            verdict == VerdictKind.UNSURE or (verdict == VerdictKind.INSIDE and standing != Standing.COUNTED)
+        ),
         "unfenced": counts and verdict == VerdictKind.NO_FENCE,
         "outside": verdict in {VerdictKind.OUTSIDE, VerdictKind.TOWN},
         "claimed": standing == Standing.CLAIMED,
@@ -285,7 +293,13 @@ def content_of(given: CheckInIn) -> bytes:
         given.client,
         given.salt,
         *shown,
+        *([] if given.clock is None else _clock_content(given.clock)),
     )
+
+
+def _clock_content(clock: RunningClockIn) -> tuple[object, ...]:
+    """Return what of the running clock belongs to the content (ruling 11): what was fixed at the tap, not the sending."""
+    return "clock", clock.boot_id, clock.tapped_ms, clock.anchor, clock.got_ms
 
 
 class Incoming(NamedTuple):
@@ -319,8 +333,10 @@ def kept(
     that the person has in the month.
     """
     given, position = incoming.given, incoming.given.position
-    age = incoming.received_at - question.event_at
-    standing = standing_of(verdict, age=age, policy=question.policy)
+    timing = incoming.timing
+    dated = dating.dated_of(timing, incoming.received_at, question.policy)
+    standing = standing_of(verdict, dated, question.policy)
+    time = None if dated.doubt is None and timing.running is None else dating.stored_time(timing, dated.doubt)
     masks = bits(verdict.kind, standing, question.day)
     told = both(before, masks)
     month = month_told(question, postings, told, views, now=incoming.received_at, recorded=recorded)
@@ -364,11 +380,12 @@ def kept(
         month_due=month.due_halves if month else None,
         month_away=projection.away_at_most_halves if projection else None,
         month_tier=projection.tier if projection else None,
+        **(dating.ORDINARY if time is None else dating.shown_time(time)),
     )
     row = None
     if spot is not None and question.fix is not None:
         row = stored_position(question.fix, spot, incoming.salt)
-    return Kept(record, row, masks)
+    return Kept(record, row, masks, time)
 
 
 def real(number: float | None) -> float | None:

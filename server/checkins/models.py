@@ -17,6 +17,7 @@ from geo.datum import Datum
 from geo.verdict import VerdictKind
 from server import db
 from server.checkins import codes, views
+from server.checkins.instants import Basis, Doubt
 from server.checkins.rules import Standing
 
 Small = sa.SmallInteger
@@ -127,6 +128,35 @@ class CheckInPosition(db.Base):
     salt: Mapped[bytes]
 
 
+class CheckInTime(db.Base):
+    """How the time of a check-in was taken: only where an anchor or a running clock was sent, or the time is in doubt.
+
+    With the readings from which the interval follows, in milliseconds of the phone's running clock.
+    """
+
+    __tablename__ = "checkin_times"
+    __table_args__ = (
+        db.one_of("basis", Basis),
+        db.one_of("doubt", Doubt),
+        {"info": {"grant": db.APPEND}},
+    )
+
+    seq: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)  # Of the check-in.
+    basis: Mapped[str]
+    doubt: Mapped[str | None]
+    earliest_at: Mapped[datetime]
+    latest_at: Mapped[datetime]
+    claimed_at: Mapped[datetime | None]  # By the phone's wall clock, corrected.
+    anchored_at: Mapped[datetime | None]
+    asked_ms: Mapped[int | None] = mapped_column(sa.BigInteger)
+    got_ms: Mapped[int | None] = mapped_column(sa.BigInteger)
+    tapped_ms: Mapped[int | None] = mapped_column(sa.BigInteger)
+    sent_ms: Mapped[int | None] = mapped_column(sa.BigInteger)
+    anchor_boot: Mapped[bool | None]  # Whether the tap was in the anchor's boot,
+    sent_boot: Mapped[bool | None]  # and in that of the sending.
+    spoiled: Mapped[bool]
+
+
 class CheckIn(db.Base):
     """One check-in (签到) as people read it: the view over its row, its grounds and its phone."""
 
@@ -173,6 +203,12 @@ class CheckIn(db.Base):
     month_due: Mapped[int | None] = mapped_column(Small)
     month_away: Mapped[int | None] = mapped_column(Small)
     month_tier: Mapped[str | None]
+    time_basis: Mapped[str | None]
+    time_doubt: Mapped[str | None]
+    earliest_at: Mapped[datetime | None]
+    latest_at: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
+    anchored_at: Mapped[datetime | None]
 
 
 db.add_view("checkins", views.CHECKINS)

@@ -112,7 +112,7 @@ def _incoming(scope: Scope, read: list[Message]) -> Incoming | None:
         if who.person_id is None or not who.has(Role.CADRE):
             return None
         checkin_id = _id_of(scope["path"][len(PREFIX) :])
-        return incoming_of(checkin_id, _body_of(body), body, who)
+        return incoming_of(checkin_id, _body_of(body), body, who, scope["app"].state.doorkeeper.keys)
     except (Problem, ValidationError, RequestValidationError):
         return None
 

@@ -4,7 +4,7 @@ The answer is a function of the stored row, so the first answer and every replay
 """
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
@@ -12,11 +12,11 @@ from uuid import UUID
 import orjson
 
 from geo.verdict import SENTENCES, Band, VerdictKind
+from server.checkins.instants import LATE_AFTER
 from server.checkins.rules import Kind, NoPosition, Standing
-from server.checkins.schemas import CheckInOut, MonthSoFar
+from server.checkins.schemas import CheckInOut, MonthSoFar, TimeTold
+from server.checkins.time_words import time_told
 from server.month.statements import shown
-
-LATE_AFTER = timedelta(minutes=10)
 
 
 class Record(NamedTuple):
@@ -61,9 +61,34 @@ class Record(NamedTuple):
     month_due: int | None
     month_away: int | None
     month_tier: str | None
+    # How the time was taken; all None where it is the phone's own or corrected, and leaves no doubt.
+    time_basis: str | None
+    time_doubt: str | None
+    earliest_at: datetime | None
+    latest_at: datetime | None
+    claimed_at: datetime | None
+    anchored_at: datetime | None
 
 
 COLUMNS = Record._fields
+
+
+class StoredTime(NamedTuple):
+    """One row of `checkin_times` without its key: how the time of a check-in was taken, and from which readings."""
+
+    basis: str
+    doubt: str | None
+    earliest_at: datetime
+    latest_at: datetime
+    claimed_at: datetime | None
+    anchored_at: datetime | None
+    asked_ms: int | None
+    got_ms: int | None
+    tapped_ms: int | None
+    sent_ms: int | None
+    anchor_boot: bool | None  # Whether the anchor is of the tap's boot; None without one.
+    sent_boot: bool | None  # Whether it was sent in the tap's boot; None where that was not said.
+    spoiled: bool  # An anchor was given that could not be used.
 
 
 class StoredPosition(NamedTuple):
@@ -105,6 +130,7 @@ def answer(record: Record) -> CheckInOut:
         no_position=NoPosition(record.no_position) if record.no_position else None,
         note=record.note,
         month=None if (month := _month_told(record)) is None else MonthSoFar.model_validate(month),
+        time=None if (time := time_told(record)) is None else TimeTold.model_validate(time),
     )
 
 
@@ -135,6 +161,7 @@ def answer_bytes(record: Record) -> bytes:
             "no_position": record.no_position or None,
             "note": record.note,
             "month": _month_told(record),
+            "time": None if record.time_basis is None else time_told(record),
         },
         option=orjson.OPT_UTC_Z,
     )

@@ -17,7 +17,7 @@ from sqlalchemy import orm
 from geo.verdict import Verdict, VerdictKind
 from geo.zones import EXCLUDED_KINDS
 from server import clock
-from server.checkins import judging, queries, recounting, storing
+from server.checkins import dating, judging, queries, recounting, storing
 from server.checkins.judging import Views
 from server.checkins.models import CheckIn, CheckInPosition, Judgement
 from server.checkins.record import StoredPosition, from_row
@@ -184,7 +184,6 @@ def _write(session: orm.Session, found: Sequence[tuple[_Row, judging.Question, V
     now = clock.now()
     for row, question, verdict in found:
         matched = question.matched(verdict)
-        age = row.checkin.received_at - row.checkin.event_at
         session.add(
             Judgement(
                 person_id=row.checkin.person_id,
@@ -193,7 +192,9 @@ def _write(session: orm.Session, found: Sequence[tuple[_Row, judging.Question, V
                 cause=cause,
                 verdict=verdict.kind,
                 reason=verdict.reason,
-                standing=judging.standing_of(verdict, age=age, policy=question.policy),
+                standing=judging.standing_of(
+                    verdict, dating.dated_again(row.checkin, question.policy), question.policy
+                ),
                 band=verdict.band,
                 margin_m=judging.real(verdict.margin_m),
                 p_inside=judging.real(verdict.p),

@@ -1,6 +1,7 @@
 """Check-ins over HTTP."""
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +14,11 @@ from starlette.exceptions import HTTPException
 
 from server import clock, http, metrics, pages, problems
 from server.access import Who
-from server.checkins import batches, queries, rules, service
+from server.auth import anchors
+from server.auth.keys import KeySet
+from server.checkins import batches, instants, queries, service
 from server.checkins import intake as intakes
+from server.checkins.instants import Anchored, Reading, Running
 from server.checkins.judging import E7, Incoming
 from server.checkins.queries import Seen
 from server.checkins.record import answer, answer_bytes, from_row, sentence
@@ -26,6 +30,7 @@ from server.checkins.schemas import (
     CheckInOut,
     JudgedAgain,
     OwnCheckInOut,
+    RunningClockIn,
     WithdrawIn,
 )
 from server.documented import refusals, sent
@@ -113,7 +118,7 @@ async def put(checkin_id: UUID, given: CheckInIn, request: Request, who: Cadre) 
 
     A position outside the village is not an error: it is stored and answered with its verdict and reason.
     """
-    incoming = incoming_of(checkin_id, given, await request.body(), who)
+    incoming = incoming_of(checkin_id, given, await request.body(), who, _keys(request))
     stored = await request.app.state.intake.put(incoming)
     content = answer_bytes(stored.record)
     if stored.created:
@@ -141,12 +146,15 @@ async def batch(given: BatchIn, request: Request, who: Cadre) -> Response:
     answer is 200 although items were refused, or have to come again (503 in their place).
     """
     _person(who)
-    sent_at = given.sent_at.isoformat()
+    sending = {
+        "sent_at": given.sent_at.isoformat(),
+        "sent_clock": None if given.sent_clock is None else given.sent_clock.model_dump(),
+    }
     items = batches.read(
         given.items,
-        sent_at,
+        sending,
         who,
-        incoming=incoming_of,
+        incoming=partial(incoming_of, keys=_keys(request)),
         explain=lambda error: http.invalid(request, error),
     )
     unfit = [item for item in items if isinstance(item, batches.Unfit)]
@@ -161,11 +169,22 @@ async def batch(given: BatchIn, request: Request, who: Cadre) -> Response:
     return Response(content, 200, headers, "application/json")
 
 
-def incoming_of(checkin_id: UUID, given: CheckInIn, body: bytes, who: Who) -> Incoming:
-    """Return a check-in as the intake takes it. Raises RequestValidationError where no clock could say such times."""
+def _keys(request: Request) -> KeySet:
+    keys: KeySet = request.app.state.doorkeeper.keys
+    return keys
+
+
+def incoming_of(
+    checkin_id: UUID, given: CheckInIn, body: bytes, who: Who, keys: KeySet | None = None
+) -> Incoming:
+    """Return a check-in as the intake takes it; `keys` are those that know time anchors again.
+
+    Raises RequestValidationError where no clock could say such times.
+    """
     received_at = clock.now()
     try:
-        timing = rules.timing(given.captured_at, given.sent_at, received_at)
+        running = None if given.clock is None else _running(given, given.clock, who, keys)
+        timing = instants.timing(given.captured_at, given.sent_at, received_at, running)
     except OverflowError as error:
         raise RequestValidationError(
             [
@@ -187,6 +206,25 @@ def incoming_of(checkin_id: UUID, given: CheckInIn, body: bytes, who: Who) -> In
         received_at=received_at,
         timing=timing,
         salt=given.salt_bytes() or intakes.new_salt(),
+    )
+
+
+def _running(given: CheckInIn, clock_in: RunningClockIn, who: Who, keys: KeySet | None) -> Running:
+    """Return the readings of the running clock, with the anchor if it is one of ours for this person.
+
+    Another anchor is no reason to refuse the check-in (M24): it is not used, and that is kept.
+    """
+    known = None
+    if clock_in.anchor is not None and keys is not None:
+        known = anchors.read(keys, _person(who), clock_in.anchor)
+    sent = given.sent_clock
+    return Running(
+        tapped=Reading(anchors.boot_digest(clock_in.boot_id), clock_in.tapped_ms),
+        sent=None if sent is None else Reading(anchors.boot_digest(sent.boot_id), sent.ms),
+        anchor=None
+        if known is None or clock_in.got_ms is None
+        else Anchored(known.at, Reading(known.boot, known.asked_ms), clock_in.got_ms),
+        spoiled=clock_in.anchor is not None and known is None,
     )
 
 

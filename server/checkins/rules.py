@@ -9,7 +9,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
 from typing import NamedTuple
@@ -42,49 +42,6 @@ class Standing(StrEnum):
     PROVISIONAL = "provisional"  # Counts unless a review decides otherwise.
     CLAIMED = "claimed"  # Kept, shown apart, waits for attestation.
     NOT_COUNTED = "not-counted"
-
-
-CLOCK_TOLERANCE = timedelta(minutes=2)
-"""Below this difference the phone's clock decides (edge 62), above it the server corrects it (edges 54, 56)."""
-
-
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-"""Before this no check-in was made; a phone that says so has lost its clock between the tap and the sending."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """When a check-in was made, by the server's clock."""
-
-    event_at: datetime
-    clock_off: timedelta  # The phone's clock minus the server's; includes the way through the network.
-    corrected: bool
-    from_the_future: bool
-
-
-def timing(captured_at: datetime, sent_at: datetime, received_at: datetime) -> Timing:
-    """Place the tap on the server's clock (ruling 11).
-
-    `captured_at` and `sent_at` are readings of the same phone clock, so their difference is right even when the clock
-    is wrong. A small difference to the server's clock is the network's, and the phone's reading stands: a tap at
-    23:59:58 that arrives at 00:00:05 belongs to the day it was made. The result never lies after `received_at`.
-    Raises OverflowError for readings that place the tap outside the calendar or before 2000.
-    """
-    # A reading that has no year in UTC could be stored, but never read again.
-    captured_at, sent_at = captured_at.astimezone(UTC), sent_at.astimezone(UTC)
-    off = sent_at - received_at
-    waited = max(sent_at - captured_at, timedelta(0))
-    corrected = abs(off) > CLOCK_TOLERANCE
-    event = received_at - waited if corrected else captured_at
-    if event < EARLIEST:
-        raise OverflowError(event)
-    return Timing(
-        # In UTC as the database returns it, so that the first answer and a replay are the same bytes (edge 63).
-        event_at=min(event, received_at).astimezone(UTC),
-        clock_off=off,
-        corrected=corrected,
-        from_the_future=captured_at - received_at > CLOCK_TOLERANCE,
-    )
 
 
 DOUBLE_TAP = timedelta(minutes=2)

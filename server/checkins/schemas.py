@@ -24,6 +24,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from geo.datum import Datum
 from geo.fix import POSITION_FAULTS, position_fault
 from geo.verdict import Band, VerdictKind
+from server.checkins.instants import Basis, Doubt
 from server.checkins.rules import Kind, NoPosition, Standing
 from server.given import DAY, Id, In, Word, instant
 
@@ -110,6 +111,50 @@ SentAt = Annotated[
 ]
 
 
+BootId = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_no_nul)]
+LONGEST_RUN_MS = 10 * 366 * 86_400_000
+"""Ten years: no phone runs longer without a restart."""
+RunningMs = Annotated[int, Field(ge=0, le=LONGEST_RUN_MS)]
+
+
+class RunningClockIn(_Open):
+    """A native app's running clock at the tap, and its last anchor before it (guide, section 24)."""
+
+    boot_id: BootId = Field(description="本次开机的标识 / names the boot that the running clock counts from")
+    tapped_ms: RunningMs = Field(
+        description="打卡时的开机计时（毫秒，休眠也走） / the running clock at the tap, milliseconds, sleep included"
+    )
+    anchor: Annotated[str, Field(max_length=200)] | None = Field(
+        None, description="打卡前最近一次的对时凭证 / the last anchor that came before the tap"
+    )
+    got_ms: RunningMs | None = Field(
+        None, description="收到该凭证时的开机计时 / the running clock when that anchor came"
+    )
+
+    @model_validator(mode="after")
+    def _both(self) -> "RunningClockIn":
+        if (self.anchor is None) != (self.got_ms is None):
+            raise PydanticCustomError(
+                "anchor_incomplete",
+                "anchor and got_ms belong together",
+                {"zh": "anchor 与 got_ms 须同时给出"},
+            )
+        return self
+
+
+class SentClockIn(_Open):
+    """A native app's running clock at this sending; read anew each time, like `sent_at`."""
+
+    boot_id: BootId
+    ms: RunningMs
+
+
+SentClock = Annotated[
+    SentClockIn | None,
+    Field(description="本次发送时的开机计时（原生应用） / the running clock at this sending (native apps)"),
+]
+
+
 class TapIn(_Open):
     """What a phone keeps of a tap (签到) until it is sent: it never changes from one sending to the next."""
 
@@ -127,6 +172,9 @@ class TapIn(_Open):
     client: Short | None = Field(None, examples=["zaicun-phone/1.0 (Android 14)"])
     salt: Annotated[str, Field(max_length=48), AfterValidator(_salt)] | None = Field(
         None, description="手机保存的随机盐（16–32 字节，base64url） / random salt kept by the phone"
+    )
+    clock: RunningClockIn | None = Field(
+        None, description="原生应用的开机计时与对时凭证 / a native app's running clock and time anchor"
     )
 
     @model_validator(mode="after")
@@ -150,6 +198,7 @@ class CheckInIn(TapIn):
     """One check-in (签到). `captured_at` and `sent_at` are read from the same clock of the phone, right or wrong."""
 
     sent_at: SentAt
+    sent_clock: SentClock = None
 
 
 class QueuedIn(TapIn):
@@ -181,6 +230,7 @@ class BatchIn(_Open):
     """A phone's queue (离线队列). Each item is read by itself, so that one that does not fit holds up no other."""
 
     sent_at: SentAt
+    sent_clock: SentClock = None
     items: Annotated[
         list[Annotated[dict[str, Any], _Unread()]],
         Field(min_length=1, max_length=MOST_QUEUED),
@@ -200,6 +250,21 @@ class MonthSoFar(BaseModel):
     tier: Literal["reached", "on-track", "no-slack", "cannot-be-reached"] | None
     text_zh: str = Field(examples=["本月已驻村 15 天，需 20 天；最多还可离村 6 天。"])
     text_en: str = Field(examples=["15 of 20 days; you can still be away at most 6 days."])
+
+
+class TimeTold(BaseModel):
+    """How the time of a check-in was taken. Certainly it was made between `earliest` and `latest`."""
+
+    basis: Basis = Field(
+        description="依据 / what it rests on: the phone's clock, that clock corrected, the running clock, an anchor"
+    )
+    doubt: Doubt | None = Field(
+        description="待复核的原因；null 为无 / why it needs a look; null: it needs none"
+    )
+    earliest: datetime
+    latest: datetime
+    text_zh: str
+    text_en: str
 
 
 class CheckInOut(BaseModel):
@@ -227,6 +292,9 @@ class CheckInOut(BaseModel):
     no_position: NoPosition | None
     note: str | None
     month: MonthSoFar | None
+    time: TimeTold | None = Field(
+        description="时间如何认定；null 为按手机时间且无疑问 / how the time was taken; null: by the phone's clock, without doubt"
+    )
 
 
 class BatchItemOut(BaseModel):

@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from server.checkins import names, packing
 from server.checkins.codes import CODES
 from server.checkins.names import Numbers
-from server.checkins.record import COLUMNS, Record, StoredPosition, from_row
+from server.checkins.record import COLUMNS, Record, StoredPosition, StoredTime, from_row
 from server.month.rules import Sort
 
 _TYPES = {  # In the order of `checkin_rows`, without the number that the database gives.
@@ -34,12 +34,18 @@ _POSITION = {  # In the order of StoredPosition.
     "salt": "bytea", "lon_e7": "integer", "lat_e7": "integer", "wgs_lon_e7": "integer", "wgs_lat_e7": "integer",
     "altitude_cm": "integer", "speed_cmps": "integer",
 }  # fmt: skip
+_TIMES = {  # In the order of StoredTime.
+    "basis": "text", "doubt": "text", "earliest_at": "timestamptz", "latest_at": "timestamptz", "claimed_at": "timestamptz",
+    "anchored_at": "timestamptz", "asked_ms": "bigint", "got_ms": "bigint", "tapped_ms": "bigint", "sent_ms": "bigint",
+    "anchor_boot": "boolean", "sent_boot": "boolean", "spoiled": "boolean",
+}  # fmt: skip
 MASKS = ("sure", "unsure", "unfenced", "outside", "claimed")
 Masks = tuple[int, int, int, int, int]
 MARGIN = timedelta(days=2)
 
 
 _KINDS = (*_TYPES.values(), *_POSITION.values(), "date", *("bigint" for _ in MASKS))
+_TIME_PACKERS = tuple(map(packing.packer, _TIMES.values()))
 _PACKERS = tuple(
     packing.coder(CODES[name]) if name in CODES else packing.packer(kind)
     for name, kind in zip((*_TYPES, *_POSITION, "month", *MASKS), _KINDS, strict=True)
@@ -50,9 +56,14 @@ def _columns(names: Iterable[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
-def _keep_statement() -> bytes:
-    """Insert the check-ins that are new, their positions and their bits in the month; return the new keys."""
-    arrays = sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in _KINDS)
+def _keep_statement(*, timed: bool) -> bytes:
+    """Insert the check-ins that are new, their positions and their bits in the month; return the new keys.
+
+    With `timed` also how their time was taken. Of most groups nothing is told of that, so they need no such step.
+    """
+    kinds = (*_KINDS, *_TIMES.values()) if timed else _KINDS
+    arrays = sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in kinds)
+    times = _TIMES_STEP.format(times=_columns(_TIMES)) if timed else sql.SQL("")
     stored = sql.SQL(", ").join(sql.SQL("g.{}").format(sql.Identifier(name)) for name in _TYPES)
     ored = sql.SQL(", ").join(sql.SQL("bit_or(g.{})").format(sql.Identifier(name)) for name in MASKS)
     merged = sql.SQL(", ").join(
@@ -64,7 +75,7 @@ def _keep_statement() -> bytes:
         new AS (INSERT INTO checkin_rows ({columns}) SELECT {stored} FROM g
             ON CONFLICT (person_id, id) DO NOTHING RETURNING person_id, id, seq),
         positions AS (INSERT INTO checkin_points (seq, {position})
-            SELECT new.seq, {position} FROM g JOIN new USING (person_id, id) WHERE g.lon_e7 IS NOT NULL),
+            SELECT new.seq, {position} FROM g JOIN new USING (person_id, id) WHERE g.lon_e7 IS NOT NULL),{times}
         masks AS (INSERT INTO person_months AS m (person_id, month, {masks})
             SELECT g.person_id, g.month, {ored} FROM g JOIN new USING (person_id, id)
             WHERE g.sure | g.unsure | g.unfenced | g.outside | g.claimed <> 0
@@ -74,7 +85,8 @@ def _keep_statement() -> bytes:
         )
         .format(
             arrays=arrays,
-            given=_columns((*_TYPES, *_POSITION, "month", *MASKS)),
+            given=_columns((*_TYPES, *_POSITION, "month", *MASKS, *(_TIMES if timed else ()))),
+            times=times,
             columns=_columns(_TYPES),
             stored=stored,
             position=_columns(_POSITION),
@@ -86,7 +98,11 @@ def _keep_statement() -> bytes:
     )  # Rendered once: composing it for each group costs more than the group's round trip.
 
 
-KEEP = _keep_statement()
+_TIMES_STEP = sql.SQL("""
+        times AS (INSERT INTO checkin_times (seq, {times})
+            SELECT new.seq, {times} FROM g JOIN new USING (person_id, id) WHERE g.basis IS NOT NULL),""")
+KEEP = _keep_statement(timed=False)
+KEEP_TIMED = _keep_statement(timed=True)
 
 POSTINGS = """SELECT p.person_id, p.id, p.village_code, p.from_day, p.until_day, e.zone_id, e.from_day, e.until_day
 FROM postings p LEFT JOIN posting_places e ON e.posting_id = p.id
@@ -144,11 +160,12 @@ class ActivePosting:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One check-in ready to be stored, with its position and the bits it sets in its month."""
+    """One check-in ready to be stored, with its position, the bits it sets in its month and how its time was taken."""
 
     record: Record
     position: StoredPosition | None
     masks: Masks
+    time: StoredTime | None = None
 
     @property
     def key(self) -> tuple[UUID, UUID]:
@@ -194,7 +211,12 @@ async def keep(
         return set()
     unknown = numbers.lacks(kept.record for kept in group)
     known = numbers if unknown is None else await names.learn(connection, unknown, numbers)
-    cursor = await connection.execute(KEEP, parameters(group, known), prepare=True)
+    given = parameters(group, known)
+    statement = KEEP
+    if any(kept.time is not None for kept in group):
+        statement = KEEP_TIMED
+        given += _times(group)
+    cursor = await connection.execute(statement, given, prepare=True)
     return {(row[0], row[1]) for row in await cursor.fetchall()}
 
 
@@ -203,7 +225,7 @@ def parameters(group: Sequence[Kept], numbers: Numbers) -> list[packing.Packed]:
 
     Raises KeyError for a value of an enumeration without a code, and for grounds that `numbers` does not know.
     """
-    ordered = sorted(group, key=lambda kept: kept.key)
+    ordered = in_order(group)
     records = [kept.record for kept in ordered]
     columns: list[Iterable[Any]] = list(row_columns(records, numbers).values())
     columns += zip(*[_NOWHERE if kept.position is None else kept.position for kept in ordered], strict=True)
@@ -212,7 +234,19 @@ def parameters(group: Sequence[Kept], numbers: Numbers) -> list[packing.Packed]:
     return [pack(column) for pack, column in zip(_PACKERS, columns, strict=True)]
 
 
+def in_order(group: Sequence[Kept]) -> list[Kept]:
+    """Return a group in the order in which it is stored."""
+    return sorted(group, key=lambda kept: kept.key)
+
+
+def _times(group: Sequence[Kept]) -> list[packing.Packed]:
+    """Return the further parameters of KEEP_TIMED, in the order of the others."""
+    columns = zip(*[_NO_TIME if kept.time is None else kept.time for kept in in_order(group)], strict=True)
+    return [pack(column) for pack, column in zip(_TIME_PACKERS, columns, strict=True)]
+
+
 _NOWHERE = (None,) * len(_POSITION)
+_NO_TIME = (None,) * len(_TIMES)
 
 
 def row_columns(records: Sequence[Record], numbers: Numbers) -> dict[str, Sequence[Any]]:

@@ -36,13 +36,14 @@ WITH speaking AS (
         )
 ), checked AS (
     SELECT person_id,
-        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = {_IS[VerdictKind.INSIDE]}), 0) AS sure,
-        COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = {_IS[VerdictKind.UNSURE]}), 0) AS unsure,
+        COALESCE(bit_or(bits) FILTER (WHERE counted AND verdict = {_IS[VerdictKind.INSIDE]}), 0) AS sure,
+        COALESCE(bit_or(bits) FILTER (WHERE counts AND (verdict = {_IS[VerdictKind.UNSURE]}
+            OR verdict = {_IS[VerdictKind.INSIDE]} AND NOT counted)), 0) AS unsure,
         COALESCE(bit_or(bits) FILTER (WHERE counts AND verdict = {_IS[VerdictKind.NO_FENCE]}), 0) AS unfenced,
         COALESCE(bit_or(bits) FILTER (WHERE verdict IN ({_IS[VerdictKind.OUTSIDE]}, {_IS[VerdictKind.TOWN]})), 0) AS outside,
         COALESCE(bit_or(bits) FILTER (WHERE standing = {codes.one("standing", Standing.CLAIMED)}), 0) AS claimed
     FROM (
-        SELECT *, standing IN ({codes.one("standing", Standing.COUNTED)}, {codes.one("standing", Standing.PROVISIONAL)}) AS counts
+        SELECT *, standing = {codes.one("standing", Standing.COUNTED)} AS counted, standing IN ({codes.one("standing", Standing.COUNTED)}, {codes.one("standing", Standing.PROVISIONAL)}) AS counts
         FROM speaking
     ) AS s
     GROUP BY person_id

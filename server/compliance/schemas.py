@@ -8,6 +8,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, Field
 
 from server.checkins.rules import Kind, Standing
+from server.checkins.schemas import TimeTold
 from server.month.holidays import CalendarSource
 from server.month.models import Provenance, SourceKind
 from server.month.policy import Basis
@@ -172,6 +173,9 @@ class RecordOut(BaseModel):
     withdrawn: bool
     duplicate_of: UUID | None
     decided: bool = Field(description="是否决定当日状态 / whether the day's state rests on it")
+    time: TimeTold | None = Field(
+        description="时间如何认定；null 为按手机时间且无疑问 / how the time was taken; null: by the phone's clock, without doubt"
+    )
 
 
 class FactOut(BaseModel):

@@ -9,7 +9,9 @@ from server.checkins import queries as checkins
 from server.checkins.queries import Seen
 from server.checkins.record import sentence
 from server.checkins.rules import Kind, Standing
+from server.checkins.schemas import TimeTold
 from server.checkins.storing import MASKS
+from server.checkins.time_words import time_told
 from server.compliance import entries, rules, service
 from server.compliance.queries import PersonMonth
 from server.compliance.rules import Judged
@@ -198,4 +200,5 @@ def _record(seen: Seen, state: DayState, *, with_notes: bool) -> RecordOut:
         withdrawn=seen.withdrawal is not None,
         duplicate_of=seen.duplicate_of,
         decided=seen.withdrawal is None and not says.isdisjoint(state.reasons),
+        time=None if (time := time_told(made)) is None else TimeTold.model_validate(time),
     )

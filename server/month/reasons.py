@@ -51,8 +51,8 @@ SENTENCES: dict[DayReason, tuple[str, str]] = {
     ),
     DayReason.CHECKED_IN: ("在村签到有效。", "A valid check-in in the village."),
     DayReason.UNSURE: (
-        "签到位置不够确定，暂计为在村。",
-        "The position of the check-in is unsure; it counts unless a review decides otherwise.",
+        "签到的位置或时间不够确定，暂计为在村。",
+        "The position or the time of the check-in is unsure; it counts unless a review decides otherwise.",
     ),
     DayReason.UNFENCED: (
         "本村边界尚未录入，签到暂计为在村。",

@@ -35,6 +35,7 @@ def test_two_processes_that_start_at_once_share_one_key(tmp_path: Path) -> None:
         assert len({keys.current(Purpose.REFRESH).secret for keys in sets}) == 1
         assert sorted(p.name for p in (tmp_path / f"k{attempt}").iterdir()) == [
             "access-000001.jwk",
+            "anchor-000001.jwk",
             "refresh-000001.jwk",
         ]
 

@@ -316,6 +316,11 @@ def check_in(aim: Aim) -> Sent:
 
 
 @_aim
+def running_clock(_: Aim) -> Sent:
+    return Sent(body={"boot_id": "boot-1", "asked_ms": 1000})
+
+
+@_aim
 def queue(aim: Aim) -> Sent:
     item = {"id": str(aim.other_checkin), **_told()}
     return Sent(body={"sent_at": NOW.isoformat(), "items": [item]})

@@ -28,7 +28,7 @@ from server.auth import codes, nonces, rules
 from server.auth import routes as auth_routes
 from server.auth.models import Account
 from server.auth.rules import PasswordFault
-from server.checkins import record, storing
+from server.checkins import instants, record, storing
 from server.checkins import routes as checkin_routes
 from server.checkins import rules as checkin_rules
 from server.checkins import schemas as checkin_schemas
@@ -305,7 +305,7 @@ LIMITS = {
     "`device_hint`, unused": f"{rules.HINT_LIFE.days} days",
     "age of a fix": f"{MAX_AGE_S:.0f} seconds",
     "accuracy of a fix": f"{MAX_ACCURACY_M:.0f} metres",
-    "tolerance of the phone's clock": f"{checkin_rules.CLOCK_TOLERANCE.seconds // 60} minutes",
+    "tolerance of the phone's clock": f"{instants.CLOCK_TOLERANCE.seconds // 60} minutes",
     "counted as late": f"{record.LATE_AFTER.seconds // 60} minutes",
     "age of what is claimed": f"{FALLBACK.claimed_max_hours} hours",
     "withdrawing": f"{FALLBACK.withdraw_minutes} minutes",
@@ -331,8 +331,8 @@ def test_the_limits_are_those_of_the_code() -> None:
         ("3", f"within {rules.REFRESH_GRACE.seconds} seconds"),
         ("3", f"after {rules.REFRESH_IDLE.days} days without"),
         ("9", f"within {ANSWER_WITHIN_S + 0.5:.0f} seconds"),
-        ("10", f"up to {checkin_rules.CLOCK_TOLERANCE.seconds // 60} minutes"),
-        ("10", f"before {checkin_rules.EARLIEST.year}"),
+        ("10", f"up to {instants.CLOCK_TOLERANCE.seconds // 60} minutes"),
+        ("10", f"before {instants.EARLIEST.year}"),
         ("10", f"older than {FALLBACK.claimed_max_hours} hours"),
         ("10", f"超过 {FALLBACK.claimed_max_hours} 小时"),
         ("12", f"超过 {MAX_AGE_S:.0f} 秒"),

@@ -34,6 +34,7 @@ DISTRICT, TOWN = "500116", "500116101"
 NO_AUDIT = {
     "checkins-put": "the check-in is itself a record that nobody can change: who, when, from which client",
     "checkins-batch": "so is each check-in of a queue",
+    "time-anchor": "it tells the time and keeps nothing",
     "auth-refresh": "renewing a session is no deed; the session's row says when it was last used",
     "places-dry-run": "it shows what publishing would do and changes nothing",
 }
@@ -198,6 +199,9 @@ class Deeds:
         item = {"id": new(), **check_in(clock.now())}
         queue = {"sent_at": item.pop("sent_at"), "items": [item]}
         return lambda: self.phone.post("/v1/check-ins/batch", json=queue)
+
+    def time_anchor(self) -> Call:
+        return lambda: self.phone.post("/v1/time/anchors", json={"boot_id": "b", "asked_ms": 1})
 
     def checkins_withdraw(self) -> Call:
         path = f"/v1/check-ins/{new()}"
