@@ -7,7 +7,7 @@ RUN python -m venv /opt/zaicun
 COPY requirements/run.lock requirements/run.lock
 RUN /opt/zaicun/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/run.lock
 COPY pyproject.toml README.md LICENSE ./
-COPY mobile_api_docs/examples/zaicun_phone.py mobile_api_docs/examples/zaicun_phone.py
+COPY mobile_api_docs/examples/zaicun_phone.py mobile_api_docs/examples/zaicun_time.py mobile_api_docs/examples/
 COPY mobile_api_docs/guide.md mobile_api_docs/CHANGES.md mobile_api_docs/
 COPY geo geo
 COPY server server

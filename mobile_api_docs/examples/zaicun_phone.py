@@ -9,7 +9,7 @@ The four rules a phone must keep:
    400, 403, 404, 409, 413, 415 and 422 (keep it and show its text). 401: renew the token. 429 and 503: wait as long as
    Retry-After says, with some jitter. Anything else, a cut connection included: later. A page of somebody else's, such
    as a Wi-Fi's login page or a proxy's error, is no answer whatever its status.
-3. `sent_at` is read anew at each sending, from the same clock as `captured_at`; everything else stays as it was.
+3. `sent_at` (and `sent_clock`) is read anew at each sending, from the same clock as `captured_at`; everything else stays as it was.
 4. Never send a fix older than two minutes as new, never replace a missing fix by an older one.
 """
 
@@ -32,6 +32,7 @@ import httpx
 
 if TYPE_CHECKING:
     from zaicun_key import DeviceKey
+    from zaicun_time import RunningClock
 
 Json = dict[str, Any]
 FINAL: Final = frozenset({200, 201, 400, 403, 404, 409, 413, 415, 422})
@@ -106,6 +107,7 @@ class Phone:
     access: str | None = None
     refresh: str | None = None
     key: DeviceKey | None = None  # With one, what is logged in from now on is bound to it: zaicun_key.py.
+    running: RunningClock | None = None  # Native apps have one: zaicun_time.py.
     bound: bool = False
     nonce: str | None = None
     device_hint: str | None = (
@@ -194,6 +196,8 @@ class Phone:
             "client": self.label,
             "salt": base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("="),
         }
+        if self.running is not None:
+            content["clock"] = self.running.at_tap()
         if no_position is not None:
             content["no_position"] = no_position
         if note is not None:
@@ -257,12 +261,24 @@ class Phone:
 
     def _sent(self, entries: list[Json]) -> httpx.Response:
         """Send one check-in as it is, or several as a queue, with the phone's time of this sending."""
-        sent_at = self.clock().astimezone(BEIJING).isoformat()
+        sending: Json = {"sent_at": self.clock().astimezone(BEIJING).isoformat()}
+        if self.running is not None:
+            sending["sent_clock"] = self.running.at_sending()
         if len(entries) == 1:
-            body = {**entries[0]["content"], "sent_at": sent_at}
+            body = {**entries[0]["content"], **sending}
             return self.call("PUT", f"/v1/check-ins/{entries[0]['id']}", body)
         items = [{"id": entry["id"], **entry["content"]} for entry in entries]
-        return self.call("POST", BATCH, {"sent_at": sent_at, "items": items})
+        return self.call("POST", BATCH, {**sending, "items": items})
+
+    def fetch_anchor(self) -> None:
+        """Get a time anchor and keep it: at the start, when a network comes back, after sending; once an hour is enough."""
+        if self.running is not None:
+            asked = self.running.asking()
+            response = self.call("POST", "/v1/time/anchors", asked)
+            found = _read(response, "anchor")
+            if not response.is_success:
+                raise Refused(response.status_code, found)
+            self.running.keep(asked, found)
 
     # --- everything else
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
-from server.checkins.instants import LATE_AFTER, SKEW_LIMIT, Basis, Doubt, Timing
+from server.checkins.instants import LATE_AFTER, SKEW_LIMIT, Doubt, TimeBasis, Timing
 from server.checkins.record import StoredTime
 from server.month.policy import Policy, legal_day
 
@@ -39,11 +39,11 @@ def dated_of(timing: Timing, received_at: datetime, policy: Policy) -> Dated:
     """Return how far the day is to be trusted under a policy, which says when a day begins."""
     age = received_at - timing.event_at
     doubt = None
-    if timing.basis is Basis.CONTRADICTED:
+    if timing.basis is TimeBasis.CONTRADICTED:
         doubt = Doubt.CONTRADICTION
     elif legal_day(timing.earliest, policy) != legal_day(timing.latest, policy):
         doubt = Doubt.DAY
-    elif timing.basis is Basis.CORRECTED and age > LATE_AFTER and abs(timing.clock_off) > SKEW_LIMIT:
+    elif timing.basis is TimeBasis.CORRECTED and age > LATE_AFTER and abs(timing.clock_off) > SKEW_LIMIT:
         doubt = Doubt.CLOCK
     return Dated(age, doubt, timing.anchored)
 
@@ -54,7 +54,7 @@ def dated_again(record: Placed, policy: Policy) -> Dated:
     if doubt in {None, Doubt.DAY} and record.earliest_at is not None and record.latest_at is not None:
         one_day = legal_day(record.earliest_at, policy) == legal_day(record.latest_at, policy)
         doubt = None if one_day else Doubt.DAY
-    anchored = record.anchored_at is not None and record.time_basis != Basis.CONTRADICTED
+    anchored = record.anchored_at is not None and record.time_basis != TimeBasis.CONTRADICTED
     return Dated(record.received_at - record.event_at, doubt, anchored)
 
 

@@ -28,7 +28,7 @@ _GRAIN_MS: Final = 1
 """Readings are cut off to whole milliseconds."""
 
 
-class Basis(StrEnum):
+class TimeBasis(StrEnum):
     """What the interval rests on."""
 
     PHONE = "phone"  # The wall clock, which agreed with ours when the check-in was sent.
@@ -88,7 +88,7 @@ class Timing:
     from_the_future: bool
     earliest: datetime
     latest: datetime
-    basis: Basis
+    basis: TimeBasis
     claimed_at: datetime | None = None
     running: Running | None = None
 
@@ -96,7 +96,7 @@ class Timing:
     def anchored(self) -> bool:
         """Tell whether an anchor of ours bounds it and nothing contradicts that."""
         used = self.running is not None and self.running.anchor is not None
-        return used and self.basis is not Basis.CONTRADICTED
+        return used and self.basis is not TimeBasis.CONTRADICTED
 
 
 def timing(
@@ -154,12 +154,12 @@ def _by_wall(captured_at: datetime, sent_at: datetime, received_at: datetime, wa
         from_the_future=captured_at - received_at > CLOCK_TOLERANCE,
         earliest=latest - DELIVERY - drift,
         latest=min(latest + drift, received_at),
-        basis=Basis.PHONE if agreed else Basis.CORRECTED,
+        basis=TimeBasis.PHONE if agreed else TimeBasis.CORRECTED,
     )
 
 
 _Between = tuple[datetime, datetime]
-_Span = tuple[Basis, datetime | None, datetime | None]
+_Span = tuple[TimeBasis, datetime | None, datetime | None]
 
 
 def _enclosed(running: Running, received_at: datetime) -> _Span | None:
@@ -172,29 +172,29 @@ def _enclosed(running: Running, received_at: datetime) -> _Span | None:
     if anchor is None:
         if since is None:
             return None
-        return (Basis.RUNNING, *since) if since[0] <= since[1] else (Basis.CONTRADICTED, None, None)
+        return (TimeBasis.RUNNING, *since) if since[0] <= since[1] else (TimeBasis.CONTRADICTED, None, None)
     if anchor.at > received_at:  # Our own clock was set back in between.
-        return Basis.CONTRADICTED, None, None
+        return TimeBasis.CONTRADICTED, None, None
     same_boot = anchor.asked.boot == tapped.boot
     if same_boot:
-        basis, within = Basis.ANCHOR, _after_anchor(anchor, tapped)
+        basis, within = TimeBasis.ANCHOR, _after_anchor(anchor, tapped)
     else:  # Only the order is known (edge 59), and how long the tap waited, if it is of this boot.
-        basis, within = Basis.RESTARTED, (anchor.at, received_at)
+        basis, within = TimeBasis.RESTARTED, (anchor.at, received_at)
     if since is not None:
         if since[0] > min(
             within[1], since[1]
         ):  # The running clock stood still somewhere, or did not start where it is said to.
-            return Basis.CONTRADICTED, anchor.at, received_at
+            return TimeBasis.CONTRADICTED, anchor.at, received_at
         if (
             same_boot
         ):  # From an anchor on nothing but drift counts; before the arrival, a delivery of unknown length.
             within = within[0], min(within[1], since[1])
         else:
-            basis, within = Basis.RUNNING, (max(within[0], since[0]), since[1])
+            basis, within = TimeBasis.RUNNING, (max(within[0], since[0]), since[1])
     within = within[0], min(within[1], received_at)
     if within[0] > within[1]:
         # Certain is, whatever a phone says: not before an anchor that it had, not after the arrival.
-        return Basis.CONTRADICTED, anchor.at, received_at
+        return TimeBasis.CONTRADICTED, anchor.at, received_at
     return basis, *within
 
 

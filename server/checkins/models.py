@@ -17,7 +17,7 @@ from geo.datum import Datum
 from geo.verdict import VerdictKind
 from server import db
 from server.checkins import codes, views
-from server.checkins.instants import Basis, Doubt
+from server.checkins.instants import Doubt, TimeBasis
 from server.checkins.rules import Standing
 
 Small = sa.SmallInteger
@@ -136,7 +136,7 @@ class CheckInTime(db.Base):
 
     __tablename__ = "checkin_times"
     __table_args__ = (
-        db.one_of("basis", Basis),
+        db.one_of("basis", TimeBasis),
         db.one_of("doubt", Doubt),
         {"info": {"grant": db.APPEND}},
     )

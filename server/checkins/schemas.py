@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from geo.datum import Datum
 from geo.fix import POSITION_FAULTS, position_fault
 from geo.verdict import Band, VerdictKind
-from server.checkins.instants import Basis, Doubt
+from server.checkins.instants import Doubt, TimeBasis
 from server.checkins.rules import Kind, NoPosition, Standing
 from server.given import DAY, Id, In, Word, instant
 
@@ -118,7 +118,7 @@ RunningMs = Annotated[int, Field(ge=0, le=LONGEST_RUN_MS)]
 
 
 class RunningClockIn(_Open):
-    """A native app's running clock at the tap, and its last anchor before it (guide, section 24)."""
+    """A native app's running clock at the tap, and its last anchor before it (guide: Time anchors)."""
 
     boot_id: BootId = Field(description="本次开机的标识 / names the boot that the running clock counts from")
     tapped_ms: RunningMs = Field(
@@ -255,7 +255,7 @@ class MonthSoFar(BaseModel):
 class TimeTold(BaseModel):
     """How the time of a check-in was taken. Certainly it was made between `earliest` and `latest`."""
 
-    basis: Basis = Field(
+    basis: TimeBasis = Field(
         description="依据 / what it rests on: the phone's clock, that clock corrected, the running clock, an anchor"
     )
     doubt: Doubt | None = Field(

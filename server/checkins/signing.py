@@ -28,6 +28,8 @@ KIND = "zaicun-check-in+jws"
 LONGEST = 8192
 """Characters of a JWS; one with the longest note and names has about 4,000."""
 MEMBERS = frozenset({"signed", "sent_at", "position"})
+OF_THE_SENDING = frozenset({"sent_at", "sent_clock"})
+"""Read anew at each sending, so never signed; a phone without a running clock has no `sent_clock`."""
 _E7 = 10**7
 _OPENED = ("lon_e7", "lat_e7", "altitude_cm", "speed_cmps")
 _BYTES_OF_SALT = range(16, 33)
@@ -53,7 +55,7 @@ def read(sent: Mapping[str, Any], *, jkt: str, person_id: UUID, checkin_id: UUID
 
     `jkt` is the key that the token is bound to, `person_id` whom it speaks for, `checkin_id` the address it was sent to.
     """
-    if sent.keys() != MEMBERS or not isinstance(sent["signed"], str):
+    if not MEMBERS <= sent.keys() <= MEMBERS | OF_THE_SENDING or not isinstance(sent["signed"], str):
         raise Unfit("form")
     found = jws.opened(sent["signed"], kind=KIND, longest=LONGEST)
     if found.key.jkt != jkt:
@@ -61,9 +63,9 @@ def read(sent: Mapping[str, Any], *, jkt: str, person_id: UUID, checkin_id: UUID
     statement = jws.members_of(found.payload)
     if (statement.pop("id", None), statement.pop("person", None)) != (str(checkin_id), str(person_id)):
         raise Unfit("about")
-    if "sent_at" in statement or "salt" in statement or "position" not in statement:
+    if statement.keys() & {*OF_THE_SENDING, "salt"} or "position" not in statement:
         raise Unfit("form")
-    body = {**statement, "sent_at": sent["sent_at"]}
+    body = {**statement, **{name: sent[name] for name in OF_THE_SENDING & sent.keys()}}
     commitment = None
     if statement["position"] is not None:
         exact, salt = _opening(sent["position"])

@@ -3,28 +3,28 @@
 from datetime import datetime
 from typing import Final, Protocol
 
-from server.checkins.instants import Basis, Doubt
+from server.checkins.instants import Doubt, TimeBasis
 from server.places.rules import BEIJING
 
 _BASES: Final = {
-    Basis.PHONE: ("按手机时间", "by the phone's clock"),
-    Basis.CORRECTED: (
+    TimeBasis.PHONE: ("按手机时间", "by the phone's clock"),
+    TimeBasis.CORRECTED: (
         "手机时间不准，按服务器收到的时刻更正",
         "the phone's clock was off and is corrected by when the server received it",
     ),
-    Basis.RUNNING: (
+    TimeBasis.RUNNING: (
         "按手机开机计时推算，与手机时间的设置无关",
         "by the phone's running clock, whatever its time was set to",
     ),
-    Basis.ANCHOR: (
+    TimeBasis.ANCHOR: (
         "按服务器对时凭证与手机开机计时推算，与手机时间的设置无关",
         "by the server's time anchor and the phone's running clock, whatever its time was set to",
     ),
-    Basis.RESTARTED: (
+    TimeBasis.RESTARTED: (
         "手机重新启动过，只知道在上次对时与收到之间",
         "the phone was restarted, so only between its last anchor and the arrival is certain",
     ),
-    Basis.CONTRADICTED: (
+    TimeBasis.CONTRADICTED: (
         "手机各项计时互相矛盾",
         "the phone's clocks contradict each other",
     ),
@@ -73,7 +73,7 @@ def time_told(record: Timed) -> dict[str, object] | None:
 def words(basis: str, doubt: str | None, earliest: datetime, latest: datetime) -> tuple[str, str]:
     """Say in Chinese and English between which instants (Beijing time) the tap was, why, and what is open."""
     first, last = (each.astimezone(BEIJING) for each in (earliest, latest))
-    zh_why, en_why = _BASES[Basis(basis)]
+    zh_why, en_why = _BASES[TimeBasis(basis)]
     zh = f"打卡在 {first:%m-%d %H:%M:%S} 至 {last:%m-%d %H:%M:%S} 之间：{zh_why}"
     en = f"Made between {first:%d %b %H:%M:%S} and {last:%d %b %H:%M:%S} Beijing time: {en_why}"
     if doubt is None:

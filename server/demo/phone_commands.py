@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import httpx
 from zaicun_phone import Phone, Refused
+from zaicun_time import RunningClock
 
 
 @click.group()
@@ -23,7 +24,8 @@ from zaicun_phone import Phone, Refused
 def phone(context: click.Context, server: str, login: str, password: str | None, store: Path | None) -> None:
     """Act as a virtual phone against any server; the same code as the reference client."""
     kept = store or Path("var") / "phone" / login
-    mine = Phone(server, store=kept)
+    kept.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mine = Phone(server, store=kept, running=RunningClock(kept / "anchor.json"))
     context.obj = (mine, login, password)
     if password and context.invoked_subcommand != "activate":
         _plainly(lambda: mine.login(login, password))

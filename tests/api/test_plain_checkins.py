@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from geo.verdict import Band, Reason, VerdictKind
 from server import clock, ids
 from server.checkins import packing
-from server.checkins.instants import Basis as Taken
-from server.checkins.instants import Doubt
+from server.checkins.instants import Doubt, TimeBasis
 from server.checkins.plain import PlainPut
 from server.checkins.record import Record, answer, answer_bytes
 from server.checkins.rules import Kind, NoPosition, Standing
@@ -45,7 +44,7 @@ RECORDS = st.builds(
     commitment=st.none(), content_hash=st.just(b""), month_counted=maybe(st.integers(0, 62)),
     month_need=maybe(st.integers(0, 62)), month_due=maybe(st.integers(0, 62)), month_away=maybe(st.integers(0, 62)),
     month_tier=maybe(st.sampled_from(["reached", "on-track", "no-slack", "cannot-be-reached"])),
-    time_basis=maybe(st.sampled_from(Taken)), time_doubt=maybe(st.sampled_from(Doubt)), earliest_at=INSTANTS,
+    time_basis=maybe(st.sampled_from(TimeBasis)), time_doubt=maybe(st.sampled_from(Doubt)), earliest_at=INSTANTS,
     latest_at=INSTANTS, claimed_at=st.none(), anchored_at=st.none(),
 )  # fmt: skip
 

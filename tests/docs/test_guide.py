@@ -28,7 +28,7 @@ from server.auth import codes, nonces, rules
 from server.auth import routes as auth_routes
 from server.auth.models import Account
 from server.auth.rules import PasswordFault
-from server.checkins import instants, record, storing
+from server.checkins import instants, storing
 from server.checkins import routes as checkin_routes
 from server.checkins import rules as checkin_rules
 from server.checkins import schemas as checkin_schemas
@@ -117,7 +117,7 @@ def test_the_python_of_the_guide_runs(
             row.id: bytes(row.commitment or b"") for row in session.execute(query, {"p": cadre.person_id})
         }
     assert stored[known["made"]] == known["kept"]  # The guide's arithmetic is the server's.
-    assert len(stored) == 4
+    assert len(stored) == 5
 
 
 def test_the_commands_of_the_guide_run(
@@ -196,7 +196,10 @@ def test_every_address_exists() -> None:
 def test_every_code_and_field_exists() -> None:
     codes_known = {
         str(value)
-        for kind in (Reason, VerdictKind, Band, Tier, ResultKind, PositionFault, PasswordFault)
+        for kind in (
+            *(Reason, VerdictKind, Band, Tier, ResultKind, PositionFault, PasswordFault),
+            *(instants.TimeBasis, instants.Doubt),
+        )
         for value in kind
     }
     codes_known |= {
@@ -306,7 +309,7 @@ LIMITS = {
     "age of a fix": f"{MAX_AGE_S:.0f} seconds",
     "accuracy of a fix": f"{MAX_ACCURACY_M:.0f} metres",
     "tolerance of the phone's clock": f"{instants.CLOCK_TOLERANCE.seconds // 60} minutes",
-    "counted as late": f"{record.LATE_AFTER.seconds // 60} minutes",
+    "counted as late": f"{instants.LATE_AFTER.seconds // 60} minutes",
     "age of what is claimed": f"{FALLBACK.claimed_max_hours} hours",
     "withdrawing": f"{FALLBACK.withdraw_minutes} minutes",
     "refused attempts kept": f"{storing.ATTEMPTS_A_DAY} a day",

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,8 +17,10 @@ import zaicun_phone
 from conftest import ROOT, Service, SetClock
 from docs.cutting_transport import CuttingTransport
 from docs.phones import FIX, phone_of, stored
+from factories_auth import token_for
 from factories_checkins import Cadre, World, make_cadre, make_world
 from zaicun_phone import Answer, Phone, uuid7
+from zaicun_time import RunningClock
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +173,24 @@ def test_what_waits_is_never_forgotten_and_what_was_answered_is_kept_for_a_while
     assert [entry["id"] for entry in kept.queue if entry["answer"] is not None] == [
         f"a{n}" for n in range(100, 400)
     ]
+
+
+def test_a_phone_with_a_running_clock_proves_its_days_whatever_its_time_is_set_to(
+    service: Service, cadre: Cadre, pauses: list[float], clock: SetClock, tmp_path: Path
+) -> None:
+    start = datetime(2026, 11, 16, 1, tzinfo=UTC)
+    clock.set(start)
+    wrong = lambda: clock() - timedelta(days=400)  # noqa: E731  The phone's own time.
+    running = RunningClock(
+        tmp_path / "anchor.json", lambda: ("b1", (clock() - start) // timedelta(milliseconds=1))
+    )
+    with phone_of(service, cadre, pauses, clock=wrong, running=running) as phone:
+        phone.fetch_anchor()
+        for _ in range(5):
+            clock.move(days=1)
+            phone.tap(FIX)
+        clock.move(days=1)
+        phone.access = token_for(service, cadre.account)
+        answers = phone.flush()
+    days = [f"2026-11-{day}" for day in range(17, 22)]
+    assert [(a.body["day"], a.body["standing"]) for a in answers] == [(day, "counted") for day in days]

@@ -15,7 +15,8 @@ APP, OWNER = cluster_module.APP_ROLE, cluster_module.OWNER_ROLE
 DECLARED = {**db.grants(schema.METADATA), "alembic_version": db.READ}
 RECORDS = {
     "audit_log", "boundary_acceptances", "boundary_features", "boundary_reports", "calendar_years", "checkin_attempts",
-    "checkin_grounds", "checkin_judgements", "checkin_phones", "checkin_points", "checkin_rows", "checkin_withdrawals",
+    "checkin_grounds", "checkin_judgements", "checkin_phones", "checkin_points", "checkin_rows", "checkin_times",
+    "checkin_withdrawals",
     "day_fact_withdrawals", "day_facts", "device_events", "device_keys", "grant_revocations", "grants", "job_runs", "looks",
     "outage_withdrawals", "outages", "posting_history", "region_outlines", "region_versions", "roster_imports", "units",
     "zone_versions",
@@ -172,6 +173,7 @@ DENIED = [
     "DELETE FROM checkin_phones",
     "UPDATE checkin_judgements SET verdict = 'inside'",
     "DELETE FROM checkin_withdrawals",
+    "UPDATE checkin_times SET doubt = NULL",
     "DELETE FROM checkin_attempts",
     "UPDATE day_facts SET sort = 'duty'",
     "DELETE FROM day_fact_withdrawals",

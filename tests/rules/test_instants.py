@@ -17,10 +17,10 @@ from server.checkins.instants import (
     DELIVERY,
     DRIFT_PPM,
     Anchored,
-    Basis,
     Doubt,
     Reading,
     Running,
+    TimeBasis,
     Timing,
     timing,
 )
@@ -141,7 +141,7 @@ def test_the_tap_lies_between_what_an_anchor_and_a_running_clock_enclose(world: 
     assume(world.anchored or world.reading(world.tapped).boot == world.reading(world.sent).boot)
     assume(world.anchored or world.says_sent)
     placed = world.placed()  # edge 55, edge 59: whatever the wall clock was set to.
-    assert placed.basis is not Basis.CONTRADICTED
+    assert placed.basis is not TimeBasis.CONTRADICTED
     assert placed.earliest <= at(world.tapped) <= placed.latest <= at(world.received)
     if doubt_of(world, placed) is None:
         assert known_day(world, placed) == beijing_day(world.tapped)
@@ -164,7 +164,7 @@ def test_a_wall_clock_that_nobody_sets_gives_no_wrong_day_without_a_mark(world: 
 def test_within_one_boot_an_anchor_leaves_the_round_trip_and_the_drift(world: World) -> None:
     world = replace(world, anchored=True, starts=world.starts[:1])
     placed = world.placed()
-    assert placed.basis is Basis.ANCHOR
+    assert placed.basis is TimeBasis.ANCHOR
     since = world.tapped - world.asked
     allowed = (world.got - world.asked) + since * 2 * (DRIFT_PPM + 1) // SECOND + 10_000
     assert placed.latest - placed.earliest <= timedelta(microseconds=allowed)
@@ -176,7 +176,7 @@ def test_after_a_restart_the_last_anchor_and_the_arrival_enclose_the_tap(world: 
     world = replace(world, anchored=True, says_sent=False, starts=(world.starts[0], world.tapped))
     placed = world.placed()  # edge 59
     assert (placed.basis, placed.earliest, placed.latest) == (
-        Basis.RESTARTED,
+        TimeBasis.RESTARTED,
         at(world.signed),
         at(world.received),
     )
@@ -212,7 +212,7 @@ def test_a_running_clock_that_stands_still_in_sleep_is_found_out() -> None:
         )
     )
     placed = timing(world.wall(world.tapped), world.wall(world.sent), at(world.received), asleep)
-    assert (placed.basis, doubt_of(world, placed)) == (Basis.CONTRADICTED, Doubt.CONTRADICTION)
+    assert (placed.basis, doubt_of(world, placed)) == (TimeBasis.CONTRADICTED, Doubt.CONTRADICTION)
     assert placed.earliest <= at(world.tapped) <= placed.latest
     assert known_day(world, placed) == date(
         2026, 11, 21
@@ -239,7 +239,7 @@ def test_readings_that_cannot_be_are_a_contradiction_and_never_an_error(tampered
         "own-clock-back": Running(told.tapped, told.sent, Anchored(anchor.at + timedelta(days=300), anchor.asked, anchor.got_ms)),
     }[tampered]  # fmt: skip
     placed = timing(world.wall(world.tapped), world.wall(world.sent), at(world.received), changed)
-    assert (placed.basis, doubt_of(world, placed)) == (Basis.CONTRADICTED, Doubt.CONTRADICTION)
+    assert (placed.basis, doubt_of(world, placed)) == (TimeBasis.CONTRADICTED, Doubt.CONTRADICTION)
     assert placed.event_at <= at(world.received)
 
 
@@ -261,7 +261,7 @@ def test_a_phone_that_is_an_hour_off_decides_no_day_when_late_and_every_day_onli
         skew=15 * 60 * SECOND, got=tapped, tapped=tapped, sent=tapped + SECOND, received=tapped + 2 * SECOND
     )
     placed = online.placed(running=False)  # edge 54
-    assert (placed.basis, doubt_of(online, placed)) == (Basis.CORRECTED, None)
+    assert (placed.basis, doubt_of(online, placed)) == (TimeBasis.CORRECTED, None)
     assert timedelta(0) <= placed.event_at - at(tapped) <= timedelta(seconds=2)
 
 
