@@ -82,6 +82,41 @@ def add_view(name: str, query: str) -> None:
     sa.event.listen(Base.metadata, "after_create", made)
 
 
+def add_function(signature: str, returns: str, query: str, *, by_owner: bool = True) -> None:
+    """Declare an SQL function that the application role may call: ``add_function("held(of_person uuid)", ...)``.
+
+    With `by_owner` it does what the owner may do, whoever calls it (SECURITY DEFINER), and changes rows; without, it only
+    reads. It looks nowhere but into PostgreSQL's own schema, so `query` names ours with ``public.``.
+    """
+    text = function_ddl(signature, returns, query, by_owner=by_owner)
+    Base.metadata.info.setdefault("functions", {})[signature] = text
+    made = sa.DDL(text.replace("%", "%%"))  # type: ignore[no-untyped-call]  # SQLAlchemy's.
+    closed = sa.DDL(f"REVOKE ALL ON FUNCTION {_called(signature)} FROM PUBLIC")  # type: ignore[no-untyped-call]  # As above.
+    sa.event.listen(Base.metadata, "after_create", made)
+    sa.event.listen(Base.metadata, "after_create", closed)
+
+
+def function_ddl(signature: str, returns: str, query: str, *, by_owner: bool) -> str:
+    """Return the statement that makes such a function."""
+    rights = "VOLATILE SECURITY DEFINER" if by_owner else "STABLE"
+    head = (
+        f"CREATE FUNCTION {signature}\nRETURNS {returns} LANGUAGE sql {rights} SET search_path = pg_catalog"
+    )
+    return f"{head} AS $${query}$$"
+
+
+def _called(signature: str) -> str:
+    """Return a function's name with the types of its arguments, as GRANT names it."""
+    name, _, arguments = signature.rstrip(")").partition("(")
+    types = ", ".join(each.strip().partition(" ")[2] for each in arguments.split(","))
+    return f"{name}({types})"
+
+
+def functions(metadata: sa.MetaData) -> list[str]:
+    """Return the functions that the application role may call, as GRANT names them."""
+    return [_called(signature) for signature in metadata.info.get("functions", ())]
+
+
 def one_of(column: str, values: Iterable[str]) -> sa.CheckConstraint:
     """Return the CHECK that keeps a text column to the values of a StrEnum."""
     allowed = ", ".join(f"'{value}'" for value in values)

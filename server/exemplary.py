@@ -16,6 +16,7 @@ _PARAMETERS = {
     "encoding": "文字编码，缺省自动识别 / the text encoding; recognised by default",
     "filename": "文件名 / the name of the file",
     "grant_id": "授权 / the grant",
+    "hold_id": "保留 / the legal hold",
     "import_id": "导入编号 / the import",
     "layer": "图层名，文件有多个图层时 / the layer, where a file has several",
     "month": "月份，yyyy-mm / the month, yyyy-mm",

@@ -197,6 +197,9 @@ def grant(connection: sa.Connection, app_role: str) -> None:
     for table, rights in db.grants(schema.METADATA).items():
         connection.execute(sa.text(f"REVOKE ALL ON {table} FROM {quoted}"))
         connection.execute(sa.text(f"GRANT {rights} ON {table} TO {quoted}"))
+    for function in db.functions(schema.METADATA):
+        connection.execute(sa.text(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC, {quoted}"))
+        connection.execute(sa.text(f"GRANT EXECUTE ON FUNCTION {function} TO {quoted}"))
 
 
 # --- which revision

@@ -24,6 +24,7 @@ from server.compliance import recomputing
 from server.console import plainly
 from server.db import Database
 from server.month.masks import Month
+from server.privacy import retention
 from server.problems import Problem
 from server.settings import Settings
 
@@ -73,7 +74,22 @@ def judge_overlooked(session: orm.Session, day: date) -> dict[str, object]:
     return {"judged": outcome.judged, "changed": len(outcome.changes)}
 
 
-JOBS = (Job("verify-months", 2, 10, verify_months), Job("judge-overlooked", 1, 40, judge_overlooked))
+def fade(session: orm.Session, day: date) -> dict[str, object]:
+    """Let the coordinates fade whose time has come (ruling 22)."""
+    return retention.fade(session, day)
+
+
+def purge(session: orm.Session, day: date) -> dict[str, object]:
+    """Delete what the data map gives an end, but for what is under a legal hold (S9, edge 134)."""
+    return retention.purge(session, day)
+
+
+JOBS = (
+    Job("verify-months", 2, 10, verify_months),
+    Job("judge-overlooked", 1, 40, judge_overlooked),
+    Job("fade", 3, 10, fade),
+    Job("purge", 3, 40, purge),
+)
 
 
 def run(database: Database, job: Job, now: datetime) -> bool:

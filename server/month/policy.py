@@ -104,6 +104,7 @@ class Policy:
     claimed_max_hours: int = 72
     short_month_days: int = 10
     withdraw_minutes: int = 10
+    fade_after_months: int = 6  # Whole months after a month's end; then its coordinates fade (ruling 22).
     allowance_in_halves: bool = False
     rural_communities_count: bool = True
     time_zone: str = "Asia/Shanghai"

@@ -38,6 +38,7 @@ _INTEGERS = {
     "claimed_max_hours": (1, 720),
     "short_month_days": (1, SHORTEST_MONTH_DAYS),
     "withdraw_minutes": (0, 1440),
+    "fade_after_months": (2, 60),
 }
 _FLAGS = ("allowance_in_halves", "rural_communities_count")
 _TEXTS = ("name_zh", "name_en", "clause")

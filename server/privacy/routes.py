@@ -9,13 +9,14 @@ from server.gate import Anyone, Db
 from server.looks import Look
 from server.month.policy import legal_day
 from server.pages import Cursor, Limit, Page
-from server.privacy import queries, texts
+from server.privacy import hold_routes, queries, texts
 from server.privacy.schemas import LookOut
 
-router = APIRouter(prefix="/v1", tags=["privacy"])
+router = APIRouter()
+_ME = APIRouter(prefix="/v1", tags=["privacy"])
 
 
-@router.get("/me/looks", operation_id="me-looks", responses=refusals(problems.BAD_CURSOR))
+@_ME.get("/me/looks", operation_id="me-looks", responses=refusals(problems.BAD_CURSOR))
 def own_looks(who: Anyone, db: Db, limit: Limit = 50, cursor: Cursor = None) -> Page[LookOut]:
     """List who looked at one's own records (谁看过我的记录), newest first: the office, when, what, and what for.
 
@@ -48,3 +49,7 @@ def _look(look: Look, office: str | None) -> LookOut:
         subject=look.subject,
         purpose=look.purpose,
     )
+
+
+for _each in (_ME, hold_routes.router):
+    router.include_router(_each)

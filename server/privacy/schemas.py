@@ -1,10 +1,20 @@
 """What the privacy room says over the wire."""
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Annotated, Self
+from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
+from server.given import Day, Id, Trimmed
 from server.looks import What
+
+Reason = Annotated[
+    str,
+    StringConstraints(min_length=2, max_length=500, pattern=r"^[^\x00]*$"),
+    Field(description="理由，本人可见 / why; the person can read it"),
+]
 
 
 class LookOut(BaseModel):
@@ -28,3 +38,47 @@ class LookOut(BaseModel):
     purpose: str | None = Field(
         description="说明的用途或其任务 / the stated purpose, or what the office was given for"
     )
+
+
+class HoldIn(Trimmed):
+    """Keep what is known of a person until a day, because a case is open."""
+
+    id: Id
+    person_id: Id
+    reason: Reason
+    ends_on: Annotated[Day, Field(description="保留至哪天，含当天 / until which day, inclusive")]
+    first_day: Annotated[Day | None, Field(description="所涉的第一天 / the first day it is about")] = None
+    last_day: Annotated[Day | None, Field(description="所涉的最后一天 / the last day it is about")] = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.first_day is not None and self.last_day is not None and self.last_day < self.first_day:
+            raise PydanticCustomError(
+                "days_order", "last_day lies before first_day", {"zh": "last_day 早于 first_day"}
+            )
+        return self
+
+
+class LiftIn(Trimmed):
+    """Say that a hold may end before its day; the second official's word lifts it."""
+
+    reason: Reason
+
+
+class OwnHoldOut(BaseModel):
+    """A legal hold (保留) on what is known of oneself."""
+
+    id: UUID
+    reason: str
+    first_day: date | None
+    last_day: date | None
+    ends_on: date
+    placed_at: datetime
+    in_force: bool
+    lifts: int = Field(description="已有几人同意解除，两人即解除 / how many said it may end; two lift it")
+
+
+class HoldOut(OwnHoldOut):
+    """The same for officers of the district."""
+
+    person_id: UUID

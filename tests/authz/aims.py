@@ -361,6 +361,16 @@ def person_with_number(aim: Aim) -> Sent:
 
 
 @_aim
+def hold_person(aim: Aim) -> Sent:
+    return Sent(body={"id": _new(), "person_id": aim.person, "reason": "申诉", "ends_on": "2027-01-01"})
+
+
+@_aim
+def lift_hold(aim: Aim) -> Sent:
+    return Sent({"hold_id": aim.hold}, body={"reason": "已办结"})
+
+
+@_aim
 def change_person(aim: Aim) -> Sent:
     return Sent({"person_id": aim.person}, headers=_ANY, body={"phone": "13700000000"})
 

@@ -45,10 +45,12 @@ from server.auth.models import Account, DeviceEvent, DeviceKey, GrantRevocation,
 from server.auth.passwords import Hasher
 from server.checkins.models import Attempt, CheckInPosition, CheckInRow
 from server.db import Database
+from server.looks import Look, What
 from server.month.models import PersonMonth, PolicyRow
 from server.places import publishing
 from server.places.models import BoundaryFeature, BoundaryImport, BoundaryReport, RegionSuccessor
 from server.places.rules import ImportState, Source
+from server.privacy.models import LegalHold
 from server.roster.models import Person, Unit
 from server.roster.rules import EndReason
 from server.settings import Settings
@@ -131,7 +133,24 @@ class Builder:
             "unit": str(person.unit_id),
         }
         target.secrets |= {"name": [person.name], "number": [person.number], "phone": [str(person.phone)]}
+        self._privacy(session, target, person.id, mark)
         return person
+
+    def _privacy(self, session: orm.Session, target: Target, person: UUID, mark: int) -> None:
+        """Keep the person's data for a case, and let the command line look at it."""
+        why, purpose = f"保留{mark}辛", f"用途{mark}癸"
+        hold = LegalHold(
+            id=ids.new_id(),
+            person_id=person,
+            reason=why,
+            ends_on=date(2099, 1, 1),
+            placed_at=NOW,
+            placed_by=ids.new_id(),
+        )
+        look = Look(at=NOW, person_id=person, role="operator", region="", what=What.MONTH, purpose=purpose)
+        session.add_all([hold, look])
+        target.ids["hold"] = str(hold.id)
+        target.secrets |= {"hold": [why], "look": [purpose]}
 
     def _target(self, session: orm.Session, relation: str, village: str) -> Target:
         target = Target(relation, village)

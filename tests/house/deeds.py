@@ -208,6 +208,23 @@ class Deeds:
         self.phone.put(path, json=check_in(clock.now())).raise_for_status()
         return lambda: self.phone.post(f"{path}/withdraw", json={"reason": "按错了"})
 
+    # --- privacy
+
+    def _hold(self) -> dict[str, Any]:
+        with self.service.database.write() as session:
+            person = make_person(session, "吴十").id
+        return {"id": new(), "person_id": str(person), "reason": "申诉", "ends_on": "2090-01-01"}
+
+    def privacy_place_hold(self) -> Call:
+        body = self._hold()
+        return lambda: self.district.post("/v1/legal-holds", json=body)
+
+    def privacy_lift_hold(self) -> Call:
+        body = self._hold()
+        self.district.post("/v1/legal-holds", json=body).raise_for_status()
+        path = f"/v1/legal-holds/{body['id']}/lift"
+        return lambda: self.second.post(path, json={"reason": "已办结"})
+
     # --- policies and calendars
 
     def policies_make(self) -> Call:

@@ -121,6 +121,7 @@ FULL: dict[str, object] = {
     "claimed_max_hours": 96,
     "short_month_days": 8,
     "withdraw_minutes": 15,
+    "fade_after_months": 9,
     "allowance_in_halves": True,
     "rural_communities_count": False,
 }
