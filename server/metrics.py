@@ -75,6 +75,9 @@ PROOFS_REFUSED = Family(
     Kind.COUNTER,
     ("cause",),
 )
+CLOCK_JUMPS = Family(
+    "zaicun_clock_jumps", "How often a worker saw its machine's clock being set.", Kind.COUNTER
+)
 POOL_SIZE = Family("zaicun_pool_size", "Connections a worker may open.", Kind.GAUGE, each=True)
 POOL_USED = Family("zaicun_pool_used", "Connections in use.", Kind.GAUGE, each=True)
 POOL_WAITING = Family("zaicun_pool_waiting", "Threads waiting for a connection.", Kind.GAUGE, each=True)
@@ -110,6 +113,7 @@ FAMILIES = (
     QUEUE_LIMIT,
     LOGINS,
     PROOFS_REFUSED,
+    CLOCK_JUMPS,
     POOL_SIZE,
     POOL_USED,
     POOL_WAITING,
@@ -132,6 +136,11 @@ def logged_in(outcome: str) -> None:
 def proof_refused(cause: str) -> None:
     """Count a proof that was not taken: missing, signature, key, replay, nonce and such."""
     TALLY.add(PROOFS_REFUSED, cause)
+
+
+def clock_jumped() -> None:
+    """Count a jump of the machine's clock."""
+    TALLY.add(CLOCK_JUMPS)
 
 
 def unproven(code: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from server import bounded, deadlines, durable, problems
+from server import bounded, clock_watch, deadlines, durable, metrics, problems
 from server.durable import NotDurable
 from server.problems import Problem
 
@@ -37,6 +37,7 @@ class Pulse:
         self._heard_at = float("-inf")
         self._failed = False
         self._beats = 0
+        self._steps: list[clock_watch.Step] = []
         self.unsafe = ""
         """Why what is stored now could be lost; empty when all is well."""
 
@@ -79,9 +80,11 @@ class Pulse:
         self._hang_up()
 
     def _beat(self) -> None:
+        self._watch_clock()
         try:
             with deadlines.within(ANSWER_WITHIN_S):
                 self._judge(self._ask())
+                self._record_steps()
         except NotDurable as fault:
             if self.unsafe != str(fault):
                 LOG.critical("the database must not be trusted: %s", fault)
@@ -92,6 +95,23 @@ class Pulse:
                 LOG.warning("the database does not answer: %s", type(error).__name__)
             self._failed = True
             self._hang_up()
+
+    def _watch_clock(self) -> None:
+        step = clock_watch.WATCH.look()
+        if step is not None:
+            self._steps.append(step)
+            metrics.clock_jumped()
+            LOG.critical(
+                "the clock was set by %+.0f s; until a restart, check-ins whose day this would change are marked for review",
+                step.by.total_seconds(),
+            )
+
+    def _record_steps(self) -> None:
+        while self._steps and self._connection is not None:
+            step = self._steps[0]
+            row = (clock_watch.process(), step.since, step.before, step.after)
+            self._connection.execute(clock_watch.RECORD, row)
+            del self._steps[0]
 
     def _ask(self) -> tuple[str, ...]:
         self._beats += 1

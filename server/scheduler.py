@@ -17,7 +17,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import orm
 
-from server import audit, clock, jobs, logs, runtime, vitals
+from server import audit, clock, clock_watch, jobs, logs, runtime, vitals
 from server import settings as settings_module
 from server.checkins import rejudging
 from server.compliance import recomputing
@@ -94,6 +94,11 @@ JOBS = (
 
 def run(database: Database, job: Job, now: datetime) -> bool:
     """Do a job for the newest due day unless it was done; tell whether this call did it."""
+    clock_watch.WATCH.look()
+    if clock_watch.WATCH.doubted():
+        # A period that is done stays done: by a clock that is wrong it would be done too early, and never again.
+        LOG.critical("%s waits: the clock was set; start the scheduler again when it is right", job.name)
+        return False
     day = job.due(now)
     with database.write() as session:
         if not jobs.take(session, job.name, day.isoformat()):
@@ -113,7 +118,11 @@ BEAT_S = 30
 
 
 def beat(database: Database) -> None:
-    """Ask the database something, so that this process's session shows when it was last alive (ruling 25)."""
+    """Ask the database something, so that this process's session shows when it was last alive (ruling 25).
+
+    And look at the clock, so that no jump of it is overlooked between two jobs.
+    """
+    clock_watch.WATCH.look()
     try:
         with database.read() as session:
             session.execute(sa.text("SELECT 1"))

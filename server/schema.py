@@ -4,11 +4,12 @@ import importlib
 import pkgutil
 
 import server
-from server import audit, db, installation, jobs, looks, revisions, state
+from server import audit, clock_steps, db, installation, jobs, looks, revisions, state
 
 METADATA = db.Base.metadata
 OWN = (
     audit.AuditEntry,
+    clock_steps.ClockStep,
     installation.Installation,
     jobs.JobRun,
     looks.Look,

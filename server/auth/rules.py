@@ -202,6 +202,15 @@ class Pace:
             steps += 1
         return self.free + steps
 
+    def left(self, blocked_until: datetime, now: datetime) -> timedelta:
+        """Return how long one must still wait; zero when the time has come.
+
+        Longer than the longest delay nobody was ever told to wait: then a clock was ahead when that was written, and
+        whoever was slowed by it for minutes would be shut out for as long as it was ahead.
+        """
+        left = blocked_until - now
+        return left if timedelta(0) < left <= timedelta(seconds=self.longest_s) else timedelta(0)
+
     def after(self, level: float, idle_s: float) -> tuple[float, float]:
         """Return the new level and the seconds to wait after one more attempt, `idle_s` after the last one."""
         rested = max(0.0, level - max(0.0, idle_s) * self.forgiven_an_hour / 3600)

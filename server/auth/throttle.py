@@ -51,10 +51,11 @@ def count(session: orm.Session, *subjects: Subject) -> None:
 def _refuse_at_once(session: orm.Session, subjects: Sequence[Subject]) -> None:
     """Turn away what must wait by one look without locks: a flood of guesses costs one statement each."""
     named = sa.tuple_(Throttle.kind, Throttle.subject).in_([(s.kind, s.mark) for s in subjects])
-    until = session.scalar(sa.select(sa.func.max(Throttle.blocked_until)).where(named))
+    found = session.execute(sa.select(Throttle.kind, Throttle.blocked_until).where(named)).all()
     now = clock.now()
-    if until is not None and until > now:
-        raise slowed(until - now)
+    left = max((rules.PACES[kind].left(until, now) for kind, until in found), default=timedelta(0))
+    if left:
+        raise slowed(left)
 
 
 def _count(session: orm.Session, subject: Subject) -> None:
@@ -71,8 +72,8 @@ def _count(session: orm.Session, subject: Subject) -> None:
         row = _locked(session, subject)
     if row is None:
         raise Problem(problems.BUSY, headers={"Retry-After": "1"})  # Swept away in between.
-    if row.blocked_until > now:
-        raise slowed(row.blocked_until - now)
+    if left := pace.left(row.blocked_until, now):
+        raise slowed(left)
     level, wait_s = pace.after(row.level, (now - row.touched_at).total_seconds())
     row.level, row.blocked_until, row.touched_at = level, now + timedelta(seconds=wait_s), now
     session.flush()

@@ -4,8 +4,10 @@ from collections import Counter
 from datetime import datetime
 
 import click
+import sqlalchemy as sa
 
 from server import audit, terminal
+from server import clock_steps as steps
 from server.checkins import rejudging
 from server.places.rules import BEIJING
 
@@ -13,6 +15,27 @@ from server.places.rules import BEIJING
 @click.group("check-ins")
 def check_ins() -> None:
     """签到: check-ins."""
+
+
+@check_ins.command("clock-steps")
+def clock_steps() -> None:
+    """Tell when the server's clock was set, and of how many check-ins the day depends on it (security.md S4)."""
+    with terminal.opened() as (database, _), database.read() as session:
+        found = session.execute(sa.text(steps.STRETCHES)).all()
+    if not found:
+        click.echo("服务器时钟没有跳变的记录 / no jump of the server's clock is recorded")
+    for before, after, *counts in found:
+        was, became = (f"{each.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}" for each in (before, after))
+        click.echo(f"{was} → {became}")
+        for (zh, en), (received, other) in zip(_STRETCHES, (counts[:2], counts[2:]), strict=True):
+            click.echo(f"  {zh}：收到 {received} 次签到，其中 {other} 次应属另一天")
+            click.echo(f"  {en}: {received} check-ins, {other} of another day")
+
+
+_STRETCHES = (
+    ("若此前不准", "if it was wrong before"),
+    ("若此后不准", "if it is wrong since"),
+)
 
 
 @check_ins.command("judge-again")

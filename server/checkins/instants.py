@@ -99,6 +99,11 @@ class Timing:
         return used and self.basis is not TimeBasis.CONTRADICTED
 
 
+def widened(placed: Timing, earlier: timedelta, later: timedelta) -> Timing:
+    """Return a timing for a server whose own clock may be ahead by `earlier` or behind by `later` (it was set)."""
+    return replace(placed, earliest=placed.earliest - earlier, latest=placed.latest + later)
+
+
 def timing(
     captured_at: datetime, sent_at: datetime, received_at: datetime, running: Running | None = None
 ) -> Timing:

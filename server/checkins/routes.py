@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from server import clock, http, metrics, pages, problems
+from server import clock, clock_watch, http, metrics, pages, problems
 from server.access import Who
 from server.auth import anchors
 from server.auth.keys import KeySet
@@ -185,6 +185,8 @@ def incoming_of(
     try:
         running = None if given.clock is None else _running(given, given.clock, who, keys)
         timing = instants.timing(given.captured_at, given.sent_at, received_at, running)
+        if clock_watch.WATCH.doubted():
+            timing = instants.widened(timing, *clock_watch.WATCH.possible())
     except OverflowError as error:
         raise RequestValidationError(
             [

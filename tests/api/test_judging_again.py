@@ -8,7 +8,17 @@ import pytest
 import sqlalchemy as sa
 from conftest import Service, SetClock
 from factories_auth import make_account, token_for
-from factories_checkins import LONG_AGO, World, add_version, check_in, fade, make_cadre, make_world, position
+from factories_checkins import (
+    LONG_AGO,
+    World,
+    add_version,
+    check_in,
+    fade,
+    make_cadre,
+    make_world,
+    position,
+    renewed,
+)
 from shapely import box
 
 from server import ids
@@ -17,6 +27,8 @@ from server.checkins.models import CheckIn
 from server.checkins.rejudging import judge_again
 from server.compliance.recomputing import different_masks
 from server.month.masks import Month, day_mask
+from server.roster.models import Posting
+from server.roster.rules import PostingRole
 
 NOON = datetime(2026, 11, 16, 4, 0, tzinfo=UTC)
 
@@ -155,6 +167,45 @@ def test_late_uploads_are_judged_by_the_boundary_of_their_time(service: Service,
         )
         after = client.put(f"/v1/check-ins/{ids.new_id()}", json=check_in(NOON, position=east))
     assert (before.json()["verdict"], after.json()["verdict"]) == ("inside", "outside")  # edge 47
+
+
+def test_a_queue_over_two_changes_is_judged_by_what_held_at_each_tap(
+    service: Service, clock: SetClock
+) -> None:
+    home, away = make_world(service, town="500116121"), make_world(service, town="500116122")
+    clock.set(NOON)
+    cadre = make_cadre(service, home, until_day=NOON.date())
+    with service.database.write() as session:
+        session.add(
+            Posting(
+                id=uuid4(), person_id=cadre.person_id, village_code=away.village, role=PostingRole.MEMBER,
+                from_day=NOON.date() + timedelta(days=1), until_day=None, end_reason=None, version=1,
+            )
+        )  # fmt: skip
+        for world, shape in (
+            (home, box(106.20, 28.90, 106.21, 28.92)),
+            (away, box(106.21, 28.90, 106.22, 28.92)),
+        ):
+            add_version(session, world.zone_id, "试村", shape, valid_from=NOON)
+    west, east = position(lon=106.2051234, lat=28.9101234), position(lon=106.2131234, lat=28.9101234)
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    taps = [
+        (NOON - hour, east, ("inside", home.village)),  # The old outline reached so far.
+        (NOON + hour, east, ("outside", home.village)),
+        (NOON + hour, west, ("inside", home.village)),
+        (NOON + day, west, ("outside", away.village)),  # Transferred overnight.
+        (NOON + day, east, ("inside", away.village)),
+        (NOON - 9 * day, west, ("inside", home.village)),
+    ]
+    clock.set(NOON + 2 * day)
+    items = [{**check_in(at, position=where), "id": str(ids.new_id())} for at, where, _ in reversed(taps)]
+    with service.as_(renewed(service, cadre).token) as client:
+        body = {"sent_at": clock().isoformat(), "items": items}
+        answers = client.post("/v1/check-ins/batch", json=body).json()["items"]
+    told = [(each["check_in"]["verdict"], each["check_in"]["village_code"]) for each in reversed(answers)]
+    assert told == [wanted for *_, wanted in taps]  # edge 47, edge 57, edge 73
+    assert all(each["check_in"]["late"] for each in answers)
+    assert answers[0]["check_in"]["standing"] == "claimed"  # Nine days ago, by nothing but the phone's word.
 
 
 def moved_away(service: Service, town: str, people: int) -> tuple[int, list[tuple[int, int]]]:

@@ -16,7 +16,7 @@ DECLARED = {**db.grants(schema.METADATA), "alembic_version": db.READ}
 RECORDS = {
     "audit_log", "boundary_acceptances", "boundary_features", "boundary_reports", "calendar_years", "checkin_attempts",
     "checkin_grounds", "checkin_judgements", "checkin_phones", "checkin_points", "checkin_rows", "checkin_times",
-    "checkin_withdrawals",
+    "checkin_withdrawals", "clock_steps",
     "day_fact_withdrawals", "day_facts", "device_events", "device_keys", "grant_revocations", "grants", "job_runs",
     "legal_hold_lifts", "legal_holds", "looks", "notice_acceptances", "notices",
     "outage_withdrawals", "outages", "posting_history", "region_outlines", "region_versions", "roster_imports", "units",
@@ -175,6 +175,7 @@ DENIED = [
     "UPDATE checkin_judgements SET verdict = 'inside'",
     "DELETE FROM checkin_withdrawals",
     "UPDATE checkin_times SET doubt = NULL",
+    "DELETE FROM clock_steps",
     "DELETE FROM checkin_attempts",
     "UPDATE day_facts SET sort = 'duty'",
     "DELETE FROM day_fact_withdrawals",
