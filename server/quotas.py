@@ -25,7 +25,7 @@ WITHOUT = frozenset({"checkins-put", "checkins-batch"})
 """Operations without a quota."""
 HEAVY_OPERATIONS = frozenset(
     {
-        "accounts-for-people", "accounts-slips", "calendars-import", "months-list", "places-boundary-report", "places-dry-run",
+        "accounts-for-people", "accounts-slips", "calendars-import", "me-export", "months-list", "places-boundary-report", "places-dry-run",
         "places-import-boundaries", "places-import-circle", "places-import-regions", "places-outline", "places-publish",
         "policies-consequences", "roster-import",
     }

@@ -1,12 +1,13 @@
 """What the privacy room says over the wire."""
 
 from datetime import date, datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from server.compliance.schemas import PersonMonthOut
 from server.given import Day, Id, Trimmed
 from server.looks import What
 
@@ -82,3 +83,44 @@ class HoldOut(OwnHoldOut):
     """The same for officers of the district."""
 
     person_id: UUID
+
+
+class KindOut(BaseModel):
+    """A sort of data."""
+
+    zh: str
+    en: str
+    exported: bool
+
+
+class SectionOut(BaseModel):
+    """The rows of one table that are about oneself."""
+
+    name: str
+    purpose_zh: str
+    purpose_en: str
+    seen_by_zh: str
+    seen_by_en: str
+    kept_zh: str = Field(description="保存多久 / for how long")
+    kept_en: str
+    columns: dict[str, str | None] = Field(description="各栏的类别 / the kind of each column")
+    left_out: list[str] = Field(
+        description="不给出的栏，其类别说明原因 / columns that are not told; their kind says why"
+    )
+    rows: list[dict[str, Any]]
+
+
+class OwnDataOut(BaseModel):
+    """Everything that is kept of oneself. `format` changes when the meaning of a member does."""
+
+    format: str
+    made_at: datetime
+    account_id: UUID
+    person_id: UUID | None
+    about_zh: str
+    about_en: str
+    kinds: dict[str, KindOut]
+    sections: list[SectionOut]
+    months: list[PersonMonthOut] = Field(
+        description="逐月逐日 / every month with its days, as oneself sees it"
+    )
