@@ -46,7 +46,7 @@ def issue(keys: KeySet, person_id: UUID, *, at: datetime, boot_id: str, asked_ms
     """Return an anchor for a person: about 100 characters of ASCII."""
     key = keys.current(Purpose.ANCHOR)
     body = _BODY.pack((at - _EPOCH) // _MICROSECOND, asked_ms, boot_digest(boot_id))
-    return ".".join((_VERSION, key.kid, _text(body), _text(_mac(key, person_id, body))))
+    return _sealed(key, person_id, body)
 
 
 def read(keys: KeySet, person_id: UUID, token: str) -> Anchor | None:
@@ -56,19 +56,21 @@ def read(keys: KeySet, person_id: UUID, token: str) -> Anchor | None:
     key = keys.find(Purpose.ANCHOR, kid) if version == _VERSION and len(token) <= LONGEST else None
     if key is None or keys.distrusted(key):
         return None
-    text, _, given = content.partition(".")
     try:
-        body, mac = _bytes(text), _bytes(given)
+        body = _bytes(content.partition(".")[0])
     except (ValueError, binascii.Error):
         return None
-    if len(body) != _BODY.size or not hmac.compare_digest(mac, _mac(key, person_id, body)):
+    # The whole text is compared, so that one anchor has one way to be written.
+    whole = token.encode("utf-8", "surrogatepass")
+    if len(body) != _BODY.size or not hmac.compare_digest(whole, _sealed(key, person_id, body).encode()):
         return None
     microseconds, asked_ms, boot = _BODY.unpack(body)
     return Anchor(_EPOCH + microseconds * _MICROSECOND, boot, asked_ms)
 
 
-def _mac(key: Key, person_id: UUID, body: bytes) -> bytes:
-    return key.derive(b"anchor " + _VERSION.encode(), person_id.bytes, body)[:_MAC_BYTES]
+def _sealed(key: Key, person_id: UUID, body: bytes) -> str:
+    mac = key.derive(b"anchor " + _VERSION.encode(), person_id.bytes, body)[:_MAC_BYTES]
+    return ".".join((_VERSION, key.kid, _text(body), _text(mac)))
 
 
 def _text(content: bytes) -> str:

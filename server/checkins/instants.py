@@ -85,7 +85,6 @@ class Timing:
 
     event_at: datetime
     clock_off: timedelta  # The phone's wall clock minus the server's; includes the way through the network.
-    from_the_future: bool
     earliest: datetime
     latest: datetime
     basis: TimeBasis
@@ -156,7 +155,6 @@ def _by_wall(captured_at: datetime, sent_at: datetime, received_at: datetime, wa
     return Timing(
         event_at=min(captured_at, latest) if agreed else latest,
         clock_off=off,
-        from_the_future=captured_at - received_at > CLOCK_TOLERANCE,
         earliest=latest - DELIVERY - drift,
         latest=min(latest + drift, received_at),
         basis=TimeBasis.PHONE if agreed else TimeBasis.CORRECTED,
