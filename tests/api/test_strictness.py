@@ -113,7 +113,7 @@ def test_a_check_in_of_a_newer_phone_is_taken(service: Service, world: World, cl
     clock.set(NOON)
     cadre = make_cadre(service, world)
     body = check_in(
-        NOON, captured_at="2026-11-16T12:00+08:00", steps=5, position={**position(), "floor": "2"}
+        NOON, sent=NOON, captured_at="2026-11-16T12:00+08:00", steps=5, position={**position(), "floor": "2"}
     )
     with service.as_(cadre.token) as client:
         taken = client.put(f"/v1/check-ins/{uuid4()}", json=body)
