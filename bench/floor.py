@@ -13,9 +13,10 @@ with groups of half the connections, as the intake's are, from as many clients a
 import json
 import os
 import re
+import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -32,7 +33,7 @@ from server.checkins.judging import Views
 from server.checkins.names import Numbers
 from server.checkins.routes import incoming_of
 from server.checkins.schemas import CheckInIn
-from server.checkins.storing import ActivePosting, Kept
+from server.checkins.storing import NO_HEAD, ActivePosting, Head, Kept, Sought, Step
 from server.db import Database
 from server.places.atlas import SHAPES_SQL, Atlas, Stored
 
@@ -109,11 +110,49 @@ def _kept(
     return judging.kept(item, question, verdict, before=judging.NOTHING, postings=postings, views=views)
 
 
-def _parameters(group: Sequence[Kept], sessions: dict[UUID, UUID], numbers: Numbers) -> list[Any]:
+def _parameters(
+    group: Sequence[Kept], steps: Sequence[Step], sessions: dict[UUID, UUID], numbers: Numbers
+) -> list[Any]:
     """Return the parameters of every statement of one group, in their order."""
-    pairs = [(kept.record.person_id, sessions[kept.record.person_id]) for kept in group]
-    _, looked_up = storing.asked(pairs, [kept.record.day for kept in group])
-    return [*looked_up, *storing.parameters(group, numbers)]
+    sought = [
+        Sought(kept.record.person_id, sessions[kept.record.person_id], kept.record.id) for kept in group
+    ]
+    _, looked_up = storing.asked(sought, [kept.record.day for kept in group])
+    return [*looked_up, *storing.parameters(group, steps, numbers)]
+
+
+class Chains:
+    """The chains of the people that one client of pgbench stores, so that each step begins where the last one ended.
+
+    The signatures and hashes are as long as real ones and no more: what they cost is not the database's.
+    """
+
+    def __init__(self, heads: dict[UUID, Head]) -> None:
+        self._heads = heads
+
+    def grown(self, group: Sequence[Kept]) -> tuple[list[Kept], list[Step]]:
+        """Return new check-ins like these, each with its place in its chain, and the steps."""
+        before: dict[UUID, Head] = {}
+        fresh = []
+        for kept in group:
+            person = kept.record.person_id
+            head = self._heads.get(person, NO_HEAD)
+            before.setdefault(person, head)
+            record = kept.record._replace(
+                id=ids.new_id(),
+                chain_seq=head.seq + 1,
+                epoch=1,
+                receipt_key=1,
+                prev=head.hash,
+                signature=bytes(64),
+            )
+            self._heads[person] = Head(head.seq + 1, secrets.token_bytes(32))
+            fresh.append(replace(kept, record=record))
+        steps = [
+            Step(person, self._heads[person].seq, was.seq, 1, self._heads[person].hash or b"")
+            for person, was in before.items()
+        ]
+        return fresh, steps
 
 
 _STATEMENTS = (storing.LOOK_UP, storing.KEEP.decode())
@@ -133,8 +172,12 @@ def prepare(
     *,
     group: int,
     count: int,
+    clients: int,
 ) -> None:
-    """Fill the table of parameters with `count` groups of `group` check-ins, each with a new id."""
+    """Fill the table of parameters with `count` groups of `group` check-ins, each with a new id.
+
+    Each client has its own people, because a chain grows in one order only.
+    """
     sessions = {one.person_id: one.session_id for one in people}
     casts = _casts()
     columns = ", ".join(f"p{n} text" for n in range(1, len(casts) + 1))
@@ -143,11 +186,15 @@ def prepare(
     values = ", ".join(f"(%s{cast})::text" for cast in casts)
     numbers = baselines.numbers(Numbers(), [each.record for each in kept], connection.execute)
     insert = f"INSERT INTO bench_groups VALUES (%s, {values})"  # noqa: S608  As above.
+    rows = connection.execute("SELECT person_id, seq, hash FROM person_heads").fetchall()
+    chains = Chains({person: Head(seq, head) for person, seq, head in rows})
+    each = count // clients
     with connection.transaction(), connection.pipeline():
         for number in range(count):
-            chosen = [kept[(number * group + step) % len(kept)] for step in range(group)]
-            fresh = [Kept(k.record._replace(id=ids.new_id()), k.position, k.masks) for k in chosen]
-            connection.execute(insert, [number, *_parameters(fresh, sessions, numbers)])
+            own = kept[number // each :: clients]
+            chosen = [own[(number % each * group + step) % len(own)] for step in range(group)]
+            fresh, steps = chains.grown(chosen)
+            connection.execute(insert, [number, *_parameters(fresh, steps, sessions, numbers)])
     connection.execute("ALTER TABLE bench_groups ADD PRIMARY KEY (id)")
     connection.execute("VACUUM ANALYZE bench_groups")
     connection.execute("GRANT SELECT ON bench_groups TO PUBLIC")
@@ -192,7 +239,7 @@ def measure(
     """Measure one floor: `count` transactions of `group` check-ins in all, from `clients` connections."""
     count -= count % clients
     with place.owner() as connection:
-        prepare(connection, kept, people, group=group, count=count)
+        prepare(connection, kept, people, group=group, count=count, clients=clients)
     reading = _pgbench(place, clients=clients, count=count, whole=False)
     whole = _pgbench(place, clients=clients, count=count, whole=True)
     alone = 1 / (1 / whole - 1 / reading)

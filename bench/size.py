@@ -15,7 +15,14 @@ from server.month.masks import Month
 
 GOAL_MB = 200.0
 GOAL_SLOWER = 1.10
-_TABLES = ("checkin_rows", "checkin_points", "checkin_grounds", "checkin_phones", "person_months")
+_TABLES = (
+    "checkin_rows",
+    "checkin_points",
+    "checkin_grounds",
+    "checkin_phones",
+    "person_months",
+    "person_heads",
+)
 _POSITIONS = """INSERT INTO checkin_points (seq, salt, lon_e7, lat_e7, wgs_lon_e7, wgs_lat_e7)
 SELECT seq, substr(commitment, 1, 16), 1061234567, 289123456, 1061234000, 289123000 FROM checkin_rows"""
 _SIZES = """SELECT relname, pg_table_size(oid), pg_indexes_size(oid) FROM pg_class

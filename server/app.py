@@ -27,6 +27,7 @@ from server.auth import device_routes as devices
 from server.auth import routes as auth
 from server.auth.doorkeeper import Doorkeeper
 from server.auth.passwords import Hasher
+from server.checkins import receipt_routes as receipts
 from server.checkins import routes as checkins
 from server.checkins.batches import Batches
 from server.checkins.intake import Intake
@@ -101,9 +102,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # First, because routes are matched in their order and this one is asked a thousand times as often as any other.
     app.state.body_limits.update(checkins.BODY_LIMITS)
     app.router.routes.insert(0, PlainPut(app.router))
-    app.include_router(checkins.router)
-    app.include_router(timekeeping.router)
-    app.include_router(papers.router)
+    for each in (checkins, receipts, timekeeping, papers):
+        app.include_router(each.router)
     app.state.body_limits["/v1/auth/"] = auth.BODY_LIMIT
     for each in (auth, accounts, devices):
         app.include_router(each.router)
@@ -116,6 +116,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.body_limits.update(roster.BODY_LIMITS)
     app.include_router(roster.router)
     addresses.exact_first(app)
-    documented.complete(app, open_to_all=("auth-login", "auth-activate", "auth-refresh", "service-time"))
+    documented.complete(
+        app, open_to_all=("auth-login", "auth-activate", "auth-refresh", "service-time", "receipts-keys")
+    )
     observed.install(app, given)  # Last, because the last layer added is the outermost.
     return app

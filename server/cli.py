@@ -20,12 +20,14 @@ COMMANDS = {
     "openapi": "server.documents:openapi",
     "phone": "server.demo.phone_commands:phone",
     "policy": "server.month.commands:policy",
+    "receipts": "server.checkins.receipt_commands:receipts_group",
     "regions": "server.places.commands:regions",
     "restore": "server.backup.commands:restore",
     "roster": "server.roster.commands:roster",
     "sandbox": "server.demo.sandbox_commands:sandbox",
     "scheduler": "server.scheduler:scheduler",
     "serve": "server.serving:serve",
+    "verify-receipt": "server.checkins.receipt_commands:verify_receipt",
 }
 """The whole product takes seconds to import on a small machine; a phone or a health check needs little of it."""
 WIRED = frozenset({"boundaries", "regions", "roster"})

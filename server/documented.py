@@ -69,6 +69,7 @@ TAGS = [
     {"name": "devices", "description": "手机密钥 / keys of phones"},
     {"name": "accounts", "description": "账号与授权 / accounts and grants"},
     {"name": "check-ins", "description": "签到 / check-ins"},
+    {"name": "receipts", "description": "签到回执 / receipts of check-ins"},
     {"name": "months", "description": "月度在岗情况 / months of people"},
     {
         "name": "privacy",

@@ -244,3 +244,11 @@ WITHDRAWAL_TOO_LATE = Kind(
     "withdrawal-too-late", 409, "已超过可撤回的时间", "It is too late to withdraw this check-in"
 )
 """A check-in can be taken back within the minutes that the policy gives; later a correction is the way."""
+RECEIPT_REFUSED = Kind(
+    "receipt-refused",
+    422,
+    "所附回执不能用来找回这次签到",
+    "The receipt does not bring this check-in back",
+)
+"""The receipt that came with a resent check-in is not ours, is another's, or does not fit the content. `cause` says which;
+send the check-in once more without the receipt: it is then taken as an ordinary late one."""

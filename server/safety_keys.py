@@ -24,6 +24,7 @@ PUBLISHED = frozenset(
         "c8ecc9361a05e285f04c26f9572131a6deab07e9e2b865053c6f75a4d8bd2b32",  # pragma: allowlist secret  RFC 7515 A.1
         "cfcef6cfb631f2a350b70a6ab72b20696f65f854aa3649a26b4cc1d2b0f5ce76",  # pragma: allowlist secret  RFC 7515 A.3
         "43e4b74131385aec85e1f0764d6693ac5e7cc4977f998cc956e1241a818cfd1d",  # pragma: allowlist secret  RFC 7517 A.2
+        "644d50ab64864c20a12b3c4656d46b4a48f69ef7c47ecdc8415cd28316b22ef5",  # pragma: allowlist secret  RFC 8037 A.1
     }
 )
 """SHA-256 of the secret half of keys printed in standards, which products are found to ship as their own."""
@@ -69,5 +70,5 @@ def _faults(path: Path) -> list[str]:
 
 def _secret(content: Mapping[str, Any]) -> bytes | None:
     """Return the secret half; None when only a public one is kept."""
-    text = content.get("d") if content["kty"] == "EC" else content["k"]
+    text = content.get("d") if content["kty"] in {"EC", "OKP"} else content["k"]
     return None if text is None else base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -11,6 +11,9 @@ The four rules a phone must keep:
    as a Wi-Fi's login page or a proxy's error, is no answer whatever its status.
 3. `sent_at` (and `sent_clock`) is read anew at each sending, from the same clock as `captured_at`; everything else stays as it was.
 4. Never send a fix older than two minutes as new, never replace a missing fix by an older one.
+
+And one that proves what was sent: keep each answer's receipt with the content and its salt, 72 hours at the least, better
+for ever. When the server was restored from a backup (`sync` tells), send them again with their receipts.
 """
 
 from __future__ import annotations
@@ -40,6 +43,9 @@ LATER: Final = 503
 PORTION: Final = 20
 """Check-ins in one request: some 10 kB, which a weak signal still carries. The server takes 200."""
 BATCH: Final = "/v1/check-ins/batch"
+KEPT_FOR: Final = timedelta(hours=72)
+KEPT: Final = 300
+"""What was answered stays with its receipt at least so long, and so many of them at least."""
 BEIJING: Final = timezone(timedelta(hours=8))
 
 
@@ -114,6 +120,9 @@ class Phone:
         None  # By it the server knows this phone again when somebody guesses at the password.
     )
     queue: list[Json] = field(default_factory=list)
+    epoch: str | None = (
+        None  # Of the chain of receipts; another one means that the server was restored from a backup.
+    )
 
     def __post_init__(self) -> None:
         self._http = self.client or httpx.Client(base_url=self.server, timeout=15)
@@ -124,6 +133,7 @@ class Phone:
                 state = json.loads(kept.read_text("utf-8"))
                 self.access, self.refresh, self.queue = state["access"], state["refresh"], state["queue"]
                 self.device_hint, self.bound = state.get("device_hint"), state.get("bound", False)
+                self.epoch = state.get("epoch")
 
     def close(self) -> None:
         """Close the connections. Tokens and queue stay where they are kept."""
@@ -230,8 +240,12 @@ class Phone:
                 size = 1  # The queue was refused as a whole: each by itself then.
                 continue
             for entry, answer in zip(waiting, told, strict=True):
-                if answer.status in FINAL:
+                if answer.body.get("code") == "receipt-refused":
+                    entry["again"] = False  # Once more, as an ordinary late one.
+                elif answer.status in FINAL:
                     entry["answer"] = {"status": answer.status, "body": answer.body}
+                    if answer.stored:
+                        entry["receipt"] = answer.body.get("receipt") or entry.get("receipt")
                     answers.append(answer)
                 elif answer.status != LATER:
                     left.add(entry["id"])
@@ -265,9 +279,9 @@ class Phone:
         if self.running is not None:
             sending["sent_clock"] = self.running.at_sending()
         if len(entries) == 1:
-            body = {**entries[0]["content"], **sending}
+            body = {**_content(entries[0]), **sending}
             return self.call("PUT", f"/v1/check-ins/{entries[0]['id']}", body)
-        items = [{"id": entry["id"], **entry["content"]} for entry in entries]
+        items = [{"id": entry["id"], **_content(entry)} for entry in entries]
         return self.call("POST", BATCH, {**sending, "items": items})
 
     def fetch_anchor(self) -> None:
@@ -279,6 +293,28 @@ class Phone:
             if not response.is_success:
                 raise Refused(response.status_code, found)
             self.running.keep(asked, found)
+
+    # --- receipts
+
+    def sync(self) -> Json:
+        """Fetch what is needed without a signal. After a restore of a backup, queue again what it may have lost."""
+        found = self.get("/v1/me/sync")
+        now = found.get("receipts")
+        if now is not None and now["epoch_id"] != self.epoch:
+            if self.epoch is not None:
+                self._queue_again(now["resend_from"])
+            self.epoch = now["epoch_id"]
+            self._save()
+        return found
+
+    def _queue_again(self, since: str | None) -> None:
+        """Queue what the server had received since then: with its receipt it comes back with its own time."""
+        for entry in self.queue:
+            if entry.get("receipt") is None or entry["answer"] is None:
+                continue
+            received_at = datetime.fromisoformat(entry["answer"]["body"]["received_at"])
+            if since is None or received_at >= datetime.fromisoformat(since) - timedelta(minutes=10):
+                entry["answer"], entry["again"] = None, True
 
     # --- everything else
 
@@ -329,7 +365,12 @@ class Phone:
         if self.store is None:
             return
         answered = [entry for entry in self.queue if entry["answer"] is not None]
-        forgotten = {entry["id"] for entry in answered[:-300]}  # What is not answered yet is never forgotten.
+        before = self.clock() - KEPT_FOR
+        forgotten = {  # What is not answered yet is never forgotten.
+            entry["id"]
+            for entry in answered[:-KEPT]
+            if datetime.fromisoformat(entry["content"]["captured_at"]) < before
+        }
         self.queue = [entry for entry in self.queue if entry["id"] not in forgotten]
         state = json.dumps(
             {
@@ -338,6 +379,7 @@ class Phone:
                 "device_hint": self.device_hint,
                 "bound": self.bound,
                 "queue": self.queue,
+                "epoch": self.epoch,
             }
         )
         # Written aside, forced to the disk and renamed: a phone that dies here keeps the old queue or the new one.
@@ -349,6 +391,11 @@ class Phone:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(self.store / "phone.json")
+
+
+def _content(entry: Json) -> Json:
+    """Return what is sent of a check-in; with its receipt when it comes back after a restore."""
+    return {**entry["content"], "receipt": entry["receipt"]} if entry.get("again") else dict(entry["content"])
 
 
 def _answers(response: httpx.Response, size: int) -> list[Answer]:

@@ -10,7 +10,6 @@ A running server looks at the folder's list of names every few seconds. A new ke
 
 import base64
 import contextlib
-import hashlib
 import hmac
 import json
 import logging
@@ -25,11 +24,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from jwt import PyJWTError
 from jwt.algorithms import ECAlgorithm
 
 from server import clock
+from server.auth import jws
 from server.settings import SettingsFault
 
 LOG = logging.getLogger("zaicun.auth")
@@ -45,6 +45,7 @@ class Purpose(StrEnum):
     ACCESS = "access"  # ES256, signs access tokens.
     REFRESH = "refresh"  # 256 random bits, from which refresh tokens are derived.
     ANCHOR = "anchor"  # 256 random bits, by which time anchors are known again; nobody else ever checks them.
+    RECEIPT = "receipt"  # Ed25519, signs receipts; its public half is kept for ever.
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class Key:
     public: ec.EllipticCurvePublicKey | None
     private: ec.EllipticCurvePrivateKey | None = field(repr=False)
     secret: bytes | None = field(repr=False)
+    signer: ed25519.Ed25519PrivateKey | None = field(default=None, repr=False)
+    verifier: jws.PublicKey | None = None  # The public half of `signer`.
 
     def derive(self, *parts: bytes) -> bytes:
         """Return 256 bits that follow from the key and the parts (HMAC-SHA-256, RFC 2104)."""
@@ -140,10 +143,13 @@ class KeySet:
     def distrusted(self, key: Key) -> bool:
         """Tell whether a later key was made because this one was stolen."""
         now = clock.now()
-        return any(
-            k.distrusts_earlier and k.number > key.number and k.active_from <= now
-            for k in self._of(key.purpose)
-        )
+        since = self.distrusted_since(key)
+        return since is not None and since <= now
+
+    def distrusted_since(self, key: Key) -> datetime | None:
+        """Return the instant from which `key` counts as stolen; None when nobody said so."""
+        later = [k for k in self._of(key.purpose) if k.distrusts_earlier and k.number > key.number]
+        return min((k.active_from for k in later), default=None)
 
     def listed(self) -> list[Key]:
         """Return all keys, by purpose and number."""
@@ -208,10 +214,17 @@ class KeySet:
 def _fresh(purpose: Purpose, active_from: datetime, *, distrusts_earlier: bool) -> dict[str, Any]:
     if purpose is Purpose.ACCESS:
         jwk = ECAlgorithm(ECAlgorithm.SHA256).to_jwk(ec.generate_private_key(ec.SECP256R1()), as_dict=True)
-        thumb = {name: jwk[name] for name in ("crv", "kty", "x", "y")}
+        kid = jws.thumbprint({name: jwk[name] for name in ("crv", "kty", "x", "y")})
         jwk = {**jwk, "alg": "ES256", "use": "sig"}
-        canonical = json.dumps(thumb, sort_keys=True, separators=(",", ":")).encode()
-        kid = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).decode().rstrip("=")  # RFC 7638.
+    elif purpose is Purpose.RECEIPT:
+        private = ed25519.Ed25519PrivateKey.generate()
+        public = {
+            "crv": "Ed25519",
+            "kty": "OKP",
+            "x": jws.encoded(private.public_key().public_bytes_raw()),
+        }
+        jwk = {**public, "d": jws.encoded(private.private_bytes_raw()), "alg": "EdDSA", "use": "sig"}
+        kid = jws.thumbprint(public)
     else:
         kid = f"{purpose}-{secrets.token_urlsafe(12)}"
         jwk = {"kty": "oct", "k": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")}
@@ -230,25 +243,43 @@ def _parse(path: Path) -> Key:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = json.loads(file.read(65_536))
-        curve = content["kty"] == "EC"
-        if mode & 0o077 and ("d" in content or not curve):
+        if mode & 0o077 and ("d" in content or content["kty"] == "oct"):
             raise SettingsFault(f"{path} holds a secret key and others may read it. Run: chmod 600 {path}")
-        half = ECAlgorithm(ECAlgorithm.SHA256).from_jwk(content) if curve else None
-        if half is not None and not isinstance(half.curve, ec.SECP256R1):
-            raise SettingsFault(f"The key in {path} is not on the curve P-256.")
-        private = half if isinstance(half, ec.EllipticCurvePrivateKey) else None
-        secret = None if curve else base64.urlsafe_b64decode(content["k"] + "==")
-        if secret is not None and len(secret) < 32:  # noqa: PLR2004  256 bits, RFC 7518 section 3.2.
-            raise SettingsFault(f"The key in {path} has fewer than 256 bits.")
+        halves = {"EC": _curve, "OKP": _edwards, "oct": _random}[content["kty"]](content, path)
+        key: dict[str, Any] = {"public": None, "private": None, "secret": None, **halves}
         return Key(
             kid=str(content["kid"]),
             purpose=Purpose(content["purpose"]),
             number=int(path.stem.rpartition("-")[2]),
             active_from=datetime.fromisoformat(content["active_from"]),
             distrusts_earlier=bool(content["distrusts_earlier"]),
-            public=private.public_key() if private else half if curve else None,  # type: ignore[arg-type]
-            private=private,
-            secret=secret,
+            **key,
         )
-    except (OSError, ValueError, KeyError, TypeError, PyJWTError) as error:
+    except (OSError, ValueError, KeyError, TypeError, PyJWTError, jws.Unfit) as error:
         raise SettingsFault(f"The key file {path} cannot be read ({type(error).__name__}).") from error
+
+
+def _curve(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    half = ECAlgorithm(ECAlgorithm.SHA256).from_jwk(dict(content))
+    if not isinstance(half.curve, ec.SECP256R1):
+        raise SettingsFault(f"The key in {path} is not on the curve P-256.")
+    if isinstance(half, ec.EllipticCurvePrivateKey):
+        return {"public": half.public_key(), "private": half}
+    return {"public": half}
+
+
+def _edwards(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    verifier = jws.public_key({name: content[name] for name in ("crv", "kty", "x")})
+    if "d" not in content:
+        return {"verifier": verifier}
+    signer = ed25519.Ed25519PrivateKey.from_private_bytes(jws.decoded(content["d"]))
+    if jws.encoded(signer.public_key().public_bytes_raw()) != content["x"]:
+        raise SettingsFault(f"The two halves of the key in {path} do not belong together.")
+    return {"verifier": verifier, "signer": signer}
+
+
+def _random(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    secret = base64.urlsafe_b64decode(content["k"] + "==")
+    if len(secret) < 32:  # noqa: PLR2004  256 bits, RFC 7518 section 3.2.
+        raise SettingsFault(f"The key in {path} has fewer than 256 bits.")
+    return {"secret": secret}

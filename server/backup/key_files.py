@@ -17,11 +17,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from server import clock
+from server.auth.keys import Purpose
 from server.backup.archive import KEYS, SEALED, BackupFault, Reader, Writer
 
 _SALT, _NONCE = 16, 12
 _COST = {"n": 1 << 16, "r": 8, "p": 1, "maxmem": 128 << 20}  # About 64 MiB and a fifth of a second.
 SHORTEST_PASSPHRASE = 12
+_RECEIPT = f"{Purpose.RECEIPT}-"
 
 
 def kind(*, with_keys: bool, passphrase: bytes | None) -> str:
@@ -107,15 +109,27 @@ def _plain_name(name: str) -> str:
     return name
 
 
+def _free_name(taken: set[str]) -> str:
+    numbers = [
+        int(name.removeprefix(_RECEIPT).removesuffix(".jwk")) for name in taken if name.startswith(_RECEIPT)
+    ]
+    return f"{_RECEIPT}{max(numbers) + 1:06d}.jwk"
+
+
 def put_back(files: dict[str, bytes], folder: Path) -> Path | None:
     """Write the keys into the folder; other keys that are in it are set aside, never deleted.
 
-    Returns the folder into which they were set aside, None when there were none. Run by root, the keys get the
-    folder's owner.
+    Keys of receipts stay, under another number where the backup has theirs: phones hold receipts from after the backup,
+    by which check-ins come back (ruling 24). Returns the folder into which the others were set aside, None when there
+    were none. Run by root, the keys get the folder's owner.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     owner = folder.stat()
     others = [p for p in sorted(folder.glob("*.jwk")) if files.get(p.name) != p.read_bytes()]
+    for kept in [p for p in others if p.name.startswith(_RECEIPT)]:
+        others.remove(kept)
+        if kept.name in files:
+            kept.rename(folder / _free_name({*files, *(p.name for p in folder.glob("*.jwk"))}))
     aside = folder / f"replaced-{clock.now().astimezone(UTC):%Y%m%dT%H%M%SZ}" if others else None
     if aside is not None:
         aside.mkdir(mode=0o700)

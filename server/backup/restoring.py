@@ -3,8 +3,8 @@
 What the backup brings back to life is put to rest in the same transaction: sessions that were ended after the backup
 was made (a stolen phone's among them) would be valid again, and so would one-time codes that were used since. So all
 sessions end and all open codes are void, unless the operator says that nothing happened after the backup
-(`keep_sessions`: the service was stopped, backed up and moved). The audit log gets one entry per restore, from which
-a later epoch of receipt chains can follow (ruling 26).
+(`keep_sessions`: the service was stopped, backed up and moved). The audit log gets one entry per restore, and the chains
+of receipts a new epoch (ruling 26): by it phones learn that they must send again what the backup may not hold.
 """
 
 import json
@@ -199,6 +199,14 @@ _ENDED = """
 UPDATE public.sessions SET revoked_at = now(), end_reason = 'restored' WHERE revoked_at IS NULL;
 UPDATE public.one_time_codes SET void_at = now() WHERE used_at IS NULL AND void_at IS NULL;"""
 
+_EPOCH = """
+DO $$ BEGIN IF to_regclass('public.receipt_epochs') IS NOT NULL THEN
+ INSERT INTO public.receipt_epochs (number, id, issuer, began_at, cause, resend_from)
+ SELECT max(number) + 1, gen_random_uuid(), (array_agg(issuer ORDER BY number DESC))[1], now(), 'restored', {made_at}
+ FROM public.receipt_epochs HAVING count(*) > 0;
+END IF; END $$;"""
+"""Of a backup from before there were receipts, or of a service that never ran, the first epoch is made by the service."""
+
 _RECORDED = """
 INSERT INTO public.audit_log (at, actor_id, deed, subject_kind, subject_id, details)
 VALUES (now(), NULL, 'backup:restore', 'backup', {id}, {details}::jsonb);
@@ -220,7 +228,8 @@ def _after(manifest: Manifest, *, keep_sessions: bool) -> str:
     recorded = sql.SQL(_RECORDED).format(
         id=sql.Literal(manifest.id), details=sql.Literal(json.dumps(details))
     )
-    parts = [*counted, *([] if keep_sessions else [sql.SQL(_ENDED)]), recorded]
+    epoch = sql.SQL(_EPOCH).format(made_at=sql.Literal(manifest.made_at))
+    parts = [*counted, *([] if keep_sessions else [sql.SQL(_ENDED)]), epoch, recorded]
     return sql.Composed(parts).as_string(None)
 
 

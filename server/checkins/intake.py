@@ -1,13 +1,14 @@
 """The intake: takes check-ins from the routes, judges and stores them by groups (ruling 21).
 
-Two statements a group: one reads what judging needs (which sessions stand, who is posted where, the months so far, and
-the counters of boundaries and policies; what changed is reloaded before anything is judged), one stores the check-ins,
-their positions and their bits in the month together, and is a transaction by itself.
+Two statements a group: one reads what judging needs (which sessions stand, who is posted where, the months so far, what
+is stored already, where the chains of receipts stand, and the counters of boundaries and policies; what changed is
+reloaded before anything is judged), one stores the check-ins, their positions, their bits in the month and the steps of
+the chains together, and is a transaction by itself. It stores nothing of people of whom another worker stored something
+in between (server.checkins.sealing): these are looked up again.
 """
 
 import logging
 import secrets
-from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,13 @@ from uuid import UUID
 import psycopg
 
 from server import bounded, deadlines, durable, metrics, problems
+from server.auth.keys import KeySet
 from server.checkins import judging, rules, storing
 from server.checkins.judging import Incoming, Views
 from server.checkins.names import Numbers
 from server.checkins.record import Record
-from server.checkins.storing import Found, Kept, Looked
+from server.checkins.sealing import Sealer
+from server.checkins.storing import Found, Kept, Looked, Sought
 from server.checkins.writer import STORE_WITHIN_S, Writer
 from server.month import book, outages
 from server.places import atlas as atlases
@@ -41,6 +44,10 @@ class Stored:
 
 
 Outcome = Stored | Problem
+Key = tuple[UUID, UUID]
+"""Person and id."""
+MOST_LOST = 8
+"""Rounds in which a group may be overtaken by what other workers store of the same people."""
 
 
 class Intake:
@@ -56,6 +63,7 @@ class Intake:
         self._states: dict[str, int] | None = None
         self._atlas = atlases.Atlas()
         self._numbers = Numbers()
+        self._sealer = Sealer(KeySet(settings.keys_dir), settings.district_code)
         self._writer: Writer[Incoming, Outcome] = Writer(
             self._store, abandon=self._abandon, queue=settings.intake_queue, group=settings.intake_group
         )
@@ -92,16 +100,40 @@ class Intake:
     async def _store(self, group: Sequence[Incoming]) -> Sequence[Outcome]:
         self._trust()
         connection = await self._connected()
+        outcomes: dict[int, Outcome] = {}
+        left = list(range(len(group)))
+        for _ in range(MOST_LOST):
+            told = await self._one_round(connection, [group[place] for place in left])
+            outcomes |= {
+                place: outcome for place, outcome in zip(left, told, strict=True) if outcome is not None
+            }
+            left = [place for place in left if place not in outcomes]
+            if not left:
+                break
+        # They can come again like anything that is told 503; their person's chain moved each time.
+        outcomes |= {place: problems.later(problems.BUSY) for place in left}
+        return [outcomes[place] for place in range(len(group))]
+
+    async def _one_round(
+        self, connection: psycopg.AsyncConnection[Any], given: Sequence[Incoming]
+    ) -> Sequence[Outcome | None]:
+        """Store what can be; None for what another worker came before with something of the same person."""
+        read = [self._sealer.back(item) if item.given.receipt else item for item in given]
+        group = [item if isinstance(old, Problem) else old for item, old in zip(given, read, strict=True)]
         known = await self._look_up(connection, group)
         questions = [self._ask(item, known) for item in group]
         await self._load_shapes(connection, questions)
-        refused, candidates = self._judge(group, questions, known, await _stored_before(connection, group))
-        new = await storing.keep(connection, list(candidates.values()), self._numbers)
+        unfit = [old if isinstance(old, Problem) else None for old in read]
+        refused, candidates = self._judge(group, questions, known, unfit)
+        new = await self._keep(connection, group, candidates, known)
         # What is read and recorded from here on follows a commit: rows never change once they are stored, and whoever
         # gets no answer because this fails sends again.
-        replayed = await self._replayed(connection, group, refused, new)
+        lost = candidates.keys() - new.keys()
+        replayed = await self._replayed(connection, group, refused, new, lost)
         result = [
-            self._outcome(item, problem, candidates, new, replayed)
+            None
+            if (item.person_id, item.id) in lost and problem is None
+            else self._outcome(item, problem, new, replayed)
             for item, problem in zip(group, refused, strict=True)
         ]
         await _record_refused(connection, group, result)
@@ -110,6 +142,23 @@ class Intake:
         settled = _only_first_created(result)
         _count(settled)
         return settled
+
+    async def _keep(
+        self,
+        connection: psycopg.AsyncConnection[Any],
+        group: Sequence[Incoming],
+        candidates: Mapping[Key, Kept],
+        known: Looked,
+    ) -> dict[Key, Record]:
+        """Sign and store; return what was stored."""
+        if not candidates:
+            return {}
+        for item in group:
+            if item.back is not None and (item.person_id, item.id) in candidates:
+                await self._sealer.keep_old(connection, item)
+        sealed, steps = self._sealer.seal(candidates.values(), known.heads)
+        stored = await storing.keep(connection, sealed, steps, self._numbers)
+        return {kept.key: kept.record for kept in sealed if kept.key in stored}
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
@@ -158,9 +207,10 @@ class Intake:
             self._given_up.pop().pgconn.finish()
 
     async def _look_up(self, connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming]) -> Looked:
-        pairs = [(item.person_id, item.session_id) for item in group]
-        known = await storing.look_up(connection, pairs, [item.timing.event_at.date() for item in group])
+        sought = [Sought(item.person_id, item.session_id, item.id) for item in group]
+        known = await storing.look_up(connection, sought, [item.timing.event_at.date() for item in group])
         await self._refresh(connection, known.states)
+        await self._sealer.ready(connection, known.states["epoch"])
         return known
 
     async def _refresh(self, connection: psycopg.AsyncConnection[Any], states: dict[str, int]) -> None:
@@ -199,25 +249,26 @@ class Intake:
         group: Sequence[Incoming],
         questions: Sequence[judging.Question],
         known: Looked,
-        stored_before: Container[tuple[UUID, UUID]],
-    ) -> tuple[list[Problem | None], dict[tuple[UUID, UUID], Kept]]:
-        """Judge every check-in whose session stands; of two with one key in a group the first is the candidate.
+        unfit: Sequence[Problem | None],
+    ) -> tuple[list[Problem | None], dict[Key, Kept]]:
+        """Judge what is new and whose session stands; of two with one key in a group the first is the candidate.
 
         What was stored before adds nothing to the month that the next one is told: its bits are there, or were
         withdrawn, or are those of other content.
         """
         refused: list[Problem | None] = []
-        candidates: dict[tuple[UUID, UUID], Kept] = {}
-        for item, question in zip(group, questions, strict=True):
+        candidates: dict[Key, Kept] = {}
+        for item, question, problem in zip(group, questions, unfit, strict=True):
             if known.sessions.get(item.session_id) != item.version:
                 refused.append(Problem(problems.TOKEN_STALE, headers={"WWW-Authenticate": "Bearer"}))
                 continue
-            refused.append(None)
-            if (item.person_id, item.id) in candidates:
+            refused.append(problem)
+            key = (item.person_id, item.id)
+            if problem is not None or key in known.stored or key in candidates:
                 continue
             place = (item.person_id, storing.month_of(question.day))
             before = known.masks.get(place, judging.NOTHING)
-            row = candidates[item.person_id, item.id] = judging.kept(
+            row = candidates[key] = judging.kept(
                 item,
                 question,
                 judging.decide(question, self._atlas),
@@ -226,8 +277,7 @@ class Intake:
                 postings=known.postings.get(item.person_id, ()),
                 views=self._views,
             )
-            if (item.person_id, item.id) not in stored_before:
-                known.masks[place] = judging.both(before, row.masks)
+            known.masks[place] = judging.both(before, row.masks)
         return refused, candidates
 
     async def _replayed(
@@ -235,14 +285,15 @@ class Intake:
         connection: psycopg.AsyncConnection[Any],
         group: Sequence[Incoming],
         refused: Sequence[Problem | None],
-        new: set[tuple[UUID, UUID]],
-    ) -> dict[tuple[UUID, UUID], Found]:
+        new: Container[Key],
+        lost: Container[Key],
+    ) -> dict[Key, Found]:
         admitted = [item for item, problem in zip(group, refused, strict=True) if problem is None]
-        seen: set[tuple[UUID, UUID]] = set()
-        asked: set[tuple[UUID, UUID]] = set()
+        seen: set[Key] = set()
+        asked: set[Key] = set()
         for item in admitted:
             key = (item.person_id, item.id)
-            if key not in new or key in seen:
+            if (key not in new or key in seen) and key not in lost:
                 asked.add(key)
             seen.add(key)
         return await storing.stored(connection, sorted(asked)) if asked else {}
@@ -251,16 +302,15 @@ class Intake:
         self,
         item: Incoming,
         refused: Problem | None,
-        candidates: Mapping[tuple[UUID, UUID], Kept],
-        new: set[tuple[UUID, UUID]],
-        replayed: Mapping[tuple[UUID, UUID], Found],
+        new: Mapping[Key, Record],
+        replayed: Mapping[Key, Found],
     ) -> Outcome:
         if refused is not None:
             return refused
         key = (item.person_id, item.id)
         found = replayed.get(key)
         if found is None:
-            return Stored(candidates[key].record, created=True)
+            return Stored(new[key], created=True)
         if _same(item, found):
             return Stored(found.record, created=key in new)
         return Problem(
@@ -268,19 +318,6 @@ class Intake:
             zh="此编号的签到已存在，且内容不同。请为新的签到使用新的编号。",
             en="A check-in with this id exists with other content. Use a new id for a new check-in.",
         )
-
-
-async def _stored_before(
-    connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming]
-) -> Container[tuple[UUID, UUID]]:
-    """Return which check-ins of people with several in the group are resends; of most groups nobody has to ask."""
-    if len({item.person_id for item in group}) == len(group):
-        return ()
-    ids: defaultdict[UUID, set[UUID]] = defaultdict(set)
-    for item in group:
-        ids[item.person_id].add(item.id)
-    asked = sorted((person, each) for person, own in ids.items() if len(own) > 1 for each in own)
-    return await storing.stored(connection, asked) if asked else ()
 
 
 def _same(item: Incoming, found: Found) -> bool:
@@ -301,9 +338,9 @@ def _same(item: Incoming, found: Found) -> bool:
     )
 
 
-def _only_first_created(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    seen: set[tuple[UUID, UUID]] = set()
-    settled: list[Outcome] = []
+def _only_first_created(outcomes: Sequence[Outcome | None]) -> list[Outcome | None]:
+    seen: set[Key] = set()
+    settled: list[Outcome | None] = []
     for outcome in outcomes:
         if isinstance(outcome, Stored):
             key = (outcome.record.person_id, outcome.record.id)
@@ -314,7 +351,7 @@ def _only_first_created(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return settled
 
 
-def _count(outcomes: Sequence[Outcome]) -> None:
+def _count(outcomes: Sequence[Outcome | None]) -> None:
     """Count what was stored and what was a resend; refusals are counted where they are answered."""
     for outcome in outcomes:
         if isinstance(outcome, Stored):
@@ -325,7 +362,7 @@ def _count(outcomes: Sequence[Outcome]) -> None:
 
 
 async def _record_refused(
-    connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming], outcomes: Sequence[Outcome]
+    connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming], outcomes: Sequence[Outcome | None]
 ) -> None:
     """Keep what was refused before it is answered: the person must be able to show the attempt (ruling 13)."""
     attempts = [

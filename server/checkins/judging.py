@@ -17,6 +17,7 @@ from geo.fix import Fix
 from geo.verdict import Thresholds, Verdict, VerdictKind, judge
 from server.checkins import dating, rules
 from server.checkins.instants import Timing
+from server.checkins.receipts import Receipt
 from server.checkins.record import Record, StoredPosition
 from server.checkins.rules import ExactPosition, Standing
 from server.checkins.schemas import CheckInIn, PositionIn, RunningClockIn
@@ -302,8 +303,15 @@ def _clock_content(clock: RunningClockIn) -> tuple[object, ...]:
     return "clock", clock.boot_id, clock.tapped_ms, clock.anchor, clock.got_ms
 
 
+class Back(NamedTuple):
+    """That a check-in comes back after a backup was restored: when, and by which receipt."""
+
+    at: datetime
+    receipt: Receipt
+
+
 class Incoming(NamedTuple):
-    """A check-in as it reached the intake."""
+    """A check-in as it reached the intake; one that comes back (`back`) as it had reached it before."""
 
     person_id: UUID
     account_id: UUID
@@ -315,6 +323,7 @@ class Incoming(NamedTuple):
     received_at: datetime
     timing: Timing
     salt: bytes
+    back: Back | None = None
 
 
 def kept(
@@ -381,6 +390,8 @@ def kept(
         month_away=projection.away_at_most_halves if projection else None,
         month_tier=projection.tier if projection else None,
         **(dating.ORDINARY if time is None else dating.shown_time(time)),
+        restored_at=incoming.back.at if incoming.back else None,
+        restores=incoming.back.receipt.digest if incoming.back else None,
     )
     row = None
     if spot is not None and question.fix is not None:

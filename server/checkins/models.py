@@ -18,7 +18,7 @@ from geo.verdict import VerdictKind
 from server import db
 from server.checkins import codes, views
 from server.checkins.instants import Doubt, TimeBasis
-from server.checkins.rules import Standing
+from server.checkins.rules import EpochCause, Standing
 
 Small = sa.SmallInteger
 Real = postgresql.REAL
@@ -74,6 +74,71 @@ class CheckInRow(db.Base):
     client: Mapped[str | None]  # With `provider`: what a phone said that checkin_phones has no room for.
     provider: Mapped[str | None]
     note: Mapped[str | None]
+    # Its receipt: what server.checkins.receipts needs beside the above to write it again. All NULL before there were any.
+    chain_seq: Mapped[int | None]
+    epoch: Mapped[int | None] = mapped_column(Small)
+    receipt_key: Mapped[int | None] = mapped_column(Small)
+    prev: Mapped[bytes | None]
+    signature: Mapped[bytes | None]
+    restored_at: Mapped[datetime | None]
+    restores: Mapped[bytes | None]
+
+
+class PersonHead(db.Base):
+    """The newest receipt of a person's chain. Moved in the statement that stores the check-in, and only from where it stood."""
+
+    __tablename__ = "person_heads"
+    __table_args__ = (
+        sa.CheckConstraint("was >= 0 AND seq > was", name="forward"),
+        {
+            "info": {"grant": db.changing("seq", "was", "epoch", "hash")},
+            "postgresql_with": {"fillfactor": 70},
+        },
+    )
+
+    person_id: Mapped[UUID] = mapped_column(primary_key=True)
+    seq: Mapped[int]
+    was: Mapped[int]  # Where it stood before the last step: the comparison of the next one.
+    epoch: Mapped[int] = mapped_column(Small)
+    hash: Mapped[bytes]  # SHA-256 of the receipt.
+
+
+class ReceiptEpoch(db.Base):
+    """A stretch of the chains between two restores (ruling 26): receipts of an earlier one may be all that is left."""
+
+    __tablename__ = "receipt_epochs"
+    __table_args__ = (db.one_of("cause", EpochCause), {"info": {"grant": db.APPEND}})
+
+    number: Mapped[int] = mapped_column(Small, primary_key=True, autoincrement=False)
+    id: Mapped[UUID]  # Two restores of one backup have the same number, not the same id.
+    issuer: Mapped[str]
+    began_at: Mapped[datetime]
+    cause: Mapped[str]
+    resend_from: Mapped[datetime | None]  # When the backup was made: what came later has to come again.
+
+
+class ReceiptKey(db.Base):
+    """The public half of a key that signed receipts, for ever (ruling 24)."""
+
+    __tablename__ = "receipt_keys"
+    __table_args__ = (sa.UniqueConstraint("kid"), {"info": {"grant": db.APPEND}})
+
+    id: Mapped[int] = mapped_column(Small, sa.Identity(always=True), primary_key=True)
+    kid: Mapped[str]  # RFC 7638 thumbprint.
+    x: Mapped[str]  # RFC 8037: the public key in base64url.
+    since: Mapped[datetime]
+
+
+class OldReceipt(db.Base):
+    """The receipt with which a check-in came back after a backup was restored: the proof of its time."""
+
+    __tablename__ = "checkin_old_receipts"
+    __table_args__ = (sa.PrimaryKeyConstraint("person_id", "checkin_id"), {"info": {"grant": db.APPEND}})
+
+    person_id: Mapped[UUID]
+    checkin_id: Mapped[UUID]
+    at: Mapped[datetime]
+    receipt: Mapped[str]
 
 
 class CheckInGrounds(db.Base):
@@ -209,6 +274,16 @@ class CheckIn(db.Base):
     latest_at: Mapped[datetime | None]
     claimed_at: Mapped[datetime | None]
     anchored_at: Mapped[datetime | None]
+    issuer: Mapped[str | None]
+    epoch: Mapped[int | None] = mapped_column(Small)
+    epoch_id: Mapped[UUID | None]
+    chain_seq: Mapped[int | None]
+    receipt_key: Mapped[int | None] = mapped_column(Small)
+    kid: Mapped[str | None]
+    prev: Mapped[bytes | None]
+    signature: Mapped[bytes | None]
+    restored_at: Mapped[datetime | None]
+    restores: Mapped[bytes | None]
 
 
 db.add_view("checkins", views.CHECKINS)

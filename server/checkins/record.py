@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 
 from geo.verdict import SENTENCES, Band, VerdictKind
+from server.checkins import receipts
 from server.checkins.instants import LATE_AFTER
 from server.checkins.rules import Kind, NoPosition, Standing
 from server.checkins.schemas import CheckInOut, MonthSoFar, TimeTold
@@ -68,6 +69,18 @@ class Record(NamedTuple):
     latest_at: datetime | None
     claimed_at: datetime | None
     anchored_at: datetime | None
+    # Its receipt (server.checkins.receipts); None where it was stored before there were receipts.
+    issuer: str | None = None
+    epoch: int | None = None
+    epoch_id: UUID | None = None
+    chain_seq: int | None = None
+    receipt_key: int | None = None
+    kid: str | None = None
+    prev: bytes | None = None
+    signature: bytes | None = None
+    # Of one that came back after a backup was restored: when, and the hash of its receipt from before.
+    restored_at: datetime | None = None
+    restores: bytes | None = None
 
 
 COLUMNS = Record._fields
@@ -131,6 +144,8 @@ def answer(record: Record) -> CheckInOut:
         note=record.note,
         month=None if (month := _month_told(record)) is None else MonthSoFar.model_validate(month),
         time=None if (time := time_told(record)) is None else TimeTold.model_validate(time),
+        restored_at=record.restored_at,
+        receipt=receipts.compact(record),
     )
 
 
@@ -162,6 +177,8 @@ def answer_bytes(record: Record) -> bytes:
             "note": record.note,
             "month": _month_told(record),
             "time": None if record.time_basis is None else time_told(record),
+            "restored_at": record.restored_at,
+            "receipt": receipts.compact(record),
         },
         option=orjson.OPT_UTC_Z,
     )

@@ -106,6 +106,7 @@ _RESENT: dict[int | str, dict[str, Any]] = {
     | refusals(
         problems.FORBIDDEN,
         problems.ID_REUSED,
+        problems.RECEIPT_REFUSED,
         problems.BODY_TOO_LARGE,
         problems.INVALID_REQUEST,
         problems.MALFORMED_BODY,

@@ -44,6 +44,14 @@ class Standing(StrEnum):
     NOT_COUNTED = "not-counted"
 
 
+class EpochCause(StrEnum):
+    """Why the chains of receipts began anew (ruling 26)."""
+
+    FIRST = "first"
+    RESTORED = "restored"  # By `zaicun restore`.
+    OTHER = "other"  # An operator said so, after another way of bringing the database back.
+
+
 DOUBLE_TAP = timedelta(minutes=2)
 """A check-in that comes sooner than this after another of its kind and day is its repetition (edge 66)."""
 

@@ -176,6 +176,10 @@ class TapIn(_Open):
     clock: RunningClockIn | None = Field(
         None, description="原生应用的开机计时与对时凭证 / a native app's running clock and time anchor"
     )
+    receipt: Annotated[str, Field(max_length=4096)] | None = Field(
+        None,
+        description="服务器恢复备份后重发时附上的原回执 / the receipt it got, when it is sent again after a restore",
+    )
 
     @model_validator(mode="after")
     def _reason_without_position(self) -> "TapIn":
@@ -294,6 +298,13 @@ class CheckInOut(BaseModel):
     month: MonthSoFar | None
     time: TimeTold | None = Field(
         description="时间如何认定；null 为按手机时间且无疑问 / how the time was taken; null: by the phone's clock, without doubt"
+    )
+    restored_at: datetime | None = Field(
+        description="备份恢复后凭回执找回的时刻 / when it came back by its receipt after a backup was restored"
+    )
+    receipt: str | None = Field(
+        description="回执（JWS），请与内容和盐一起保存 / the receipt (JWS): keep it with the content and the salt; "
+        "null for what was stored before there were receipts"
     )
 
 

@@ -1,15 +1,18 @@
 """What is done to check-ins after they are stored. Nothing here changes or deletes one (M14, M24)."""
 
 from collections.abc import Sequence
-from uuid import UUID
+from datetime import datetime
+from uuid import UUID, uuid4
 
+import sqlalchemy as sa
 from sqlalchemy import orm
 
 from server import audit, clock, db, problems
 from server.access import Who
 from server.checkins import judging, queries, recounting, storing
-from server.checkins.models import Withdrawal
+from server.checkins.models import ReceiptEpoch, Withdrawal
 from server.checkins.queries import Seen
+from server.checkins.rules import EpochCause
 from server.month import book, facts
 from server.month.masks import Month
 from server.problems import Kind, Problem
@@ -42,6 +45,25 @@ def withdraw(session: orm.Session, who: Who, person_id: UUID, checkin_id: UUID, 
     session.flush()  # What is not flushed would be forgotten by the next line.
     session.expire_all()
     return queries.access_own(session, person_id, checkin_id)
+
+
+def begin_epoch(session: orm.Session, district: str, resend_from: datetime) -> int:
+    """Begin an epoch of the chains of receipts, after the database was brought back by other means. Returns its number.
+
+    From the next group on receipts are made in it; phones send again what was received since `resend_from`.
+    """
+    number = 1 + (session.scalar(sa.select(sa.func.max(ReceiptEpoch.number))) or 0)
+    session.add(
+        ReceiptEpoch(
+            number=number,
+            id=uuid4(),
+            issuer=district,
+            began_at=clock.now(),
+            cause=EpochCause.OTHER,
+            resend_from=resend_from,
+        )
+    )
+    return number
 
 
 def record_attempts(database: db.Database, who: Who, refused: Sequence[tuple[str, Kind, bytes]]) -> None:

@@ -5,10 +5,10 @@ statements take whole columns as arrays, so that a group of any size is the same
 are asked for by their place in an array and answered by it: a small number is read ten times faster than a UUID.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -28,7 +28,9 @@ _TYPES = {  # In the order of `checkin_rows`, without the number that the databa
     "month_need": "smallint", "month_due": "smallint", "month_away": "smallint", "kind": '"char"', "verdict": '"char"',
     "reason": '"char"', "standing": '"char"', "band": '"char"', "no_position": '"char"', "month_tier": '"char"',
     "outside_work": "boolean", "person_id": "uuid", "id": "uuid", "posting_id": "uuid", "commitment": "bytea",
-    "content_hash": "bytea", "client": "text", "provider": "text", "note": "text",
+    "content_hash": "bytea", "client": "text", "provider": "text", "note": "text", "chain_seq": "integer",
+    "epoch": "smallint", "receipt_key": "smallint", "prev": "bytea", "signature": "bytea", "restored_at": "timestamptz",
+    "restores": "bytea",
 }  # fmt: skip
 _POSITION = {  # In the order of StoredPosition.
     "salt": "bytea", "lon_e7": "integer", "lat_e7": "integer", "wgs_lon_e7": "integer", "wgs_lat_e7": "integer",
@@ -44,12 +46,15 @@ Masks = tuple[int, int, int, int, int]
 MARGIN = timedelta(days=2)
 
 
+_HEAD = {"person_id": "uuid", "seq": "integer", "was": "integer", "epoch": "smallint", "hash": "bytea"}
+"""In the order of Step."""
 _KINDS = (*_TYPES.values(), *_POSITION.values(), "date", *("bigint" for _ in MASKS))
 _TIME_PACKERS = tuple(map(packing.packer, _TIMES.values()))
 _PACKERS = tuple(
     packing.coder(CODES[name]) if name in CODES else packing.packer(kind)
     for name, kind in zip((*_TYPES, *_POSITION, "month", *MASKS), _KINDS, strict=True)
 )
+_HEAD_PACKERS = tuple(packing.packer(kind) for kind in _HEAD.values())
 
 
 def _columns(names: Iterable[str]) -> sql.Composed:
@@ -57,12 +62,15 @@ def _columns(names: Iterable[str]) -> sql.Composed:
 
 
 def _keep_statement(*, timed: bool) -> bytes:
-    """Insert the check-ins that are new, their positions and their bits in the month; return the new keys.
+    """Move the people's heads from where they stood; store what is of those whose heads moved, and return its keys.
 
+    The heads are moved in the order of people, so that two workers cannot wait for each other; all else follows them.
     With `timed` also how their time was taken. Of most groups nothing is told of that, so they need no such step.
     """
-    kinds = (*_KINDS, *_TIMES.values()) if timed else _KINDS
-    arrays = sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in kinds)
+    heads, arrays = (
+        sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in kinds)
+        for kinds in (_HEAD.values(), (*_KINDS, *_TIMES.values()) if timed else _KINDS)
+    )
     times = _TIMES_STEP.format(times=_columns(_TIMES)) if timed else sql.SQL("")
     stored = sql.SQL(", ").join(sql.SQL("g.{}").format(sql.Identifier(name)) for name in _TYPES)
     ored = sql.SQL(", ").join(sql.SQL("bit_or(g.{})").format(sql.Identifier(name)) for name in MASKS)
@@ -71,9 +79,12 @@ def _keep_statement(*, timed: bool) -> bytes:
     )
     return (
         sql.SQL(
-            """WITH g AS (SELECT * FROM unnest({arrays}) AS g({given})),
-        new AS (INSERT INTO checkin_rows ({columns}) SELECT {stored} FROM g
-            ON CONFLICT (person_id, id) DO NOTHING RETURNING person_id, id, seq),
+            """WITH heads AS (INSERT INTO person_heads AS h ({head})
+            SELECT {head} FROM unnest({heads}) AS w({head}) ORDER BY person_id
+            ON CONFLICT (person_id) DO UPDATE SET {moved} WHERE h.seq = excluded.was RETURNING h.person_id),
+        g AS (SELECT * FROM unnest({arrays}) AS g({given})),
+        new AS (INSERT INTO checkin_rows ({columns}) SELECT {stored} FROM g JOIN heads USING (person_id)
+            RETURNING person_id, id, seq),
         positions AS (INSERT INTO checkin_points (seq, {position})
             SELECT new.seq, {position} FROM g JOIN new USING (person_id, id) WHERE g.lon_e7 IS NOT NULL),{times}
         masks AS (INSERT INTO person_months AS m (person_id, month, {masks})
@@ -85,6 +96,13 @@ def _keep_statement(*, timed: bool) -> bytes:
         )
         .format(
             arrays=arrays,
+            heads=heads,
+            head=_columns(_HEAD),
+            moved=sql.SQL(", ").join(
+                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
+                for name in _HEAD
+                if name != "person_id"
+            ),
             given=_columns((*_TYPES, *_POSITION, "month", *MASKS, *(_TIMES if timed else ()))),
             times=times,
             columns=_columns(_TYPES),
@@ -115,6 +133,13 @@ LOOK_UP = f"""WITH k AS MATERIALIZED (SELECT id, n FROM unnest(%s::uuid[]) WITH 
 SELECT 'state' AS what, 0 AS n, name AS word, NULL::uuid AS id, NULL::uuid AS zone_id, NULL::date AS a, NULL::date AS b,
     NULL::date AS c, NULL::date AS d, version AS m, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint[]
     FROM state_versions
+UNION ALL SELECT 'state', 0, 'epoch', NULL, NULL, NULL, NULL, NULL, NULL, COALESCE(max(number), 0), NULL, NULL, NULL, NULL, NULL
+    FROM receipt_epochs
+UNION ALL SELECT 'stored', s.n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM unnest(%s::uuid[], %s::uuid[]) WITH ORDINALITY AS s(person_id, id, n)
+    JOIN checkin_rows AS c ON c.person_id = s.person_id AND c.id = s.id
+UNION ALL SELECT 'head', k.n, encode(h.hash, 'hex'), NULL, NULL, NULL, NULL, NULL, NULL, h.seq, NULL, NULL, NULL, NULL, NULL
+    FROM k JOIN person_heads AS h ON h.person_id = k.id
 UNION ALL SELECT 'session', s.n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, a.version, NULL, NULL, NULL, NULL, NULL
     FROM unnest(%s::uuid[]) WITH ORDINALITY AS s(id, n) JOIN sessions ON sessions.id = s.id
     JOIN accounts AS a ON a.id = sessions.account_id WHERE sessions.revoked_at IS NULL AND a.disabled_at IS NULL
@@ -141,6 +166,14 @@ ATTEMPTS_A_DAY = 200
 REFUSED = f"""INSERT INTO checkin_attempts (at, person_id, account_id, checkin_id, code, status, body)
 SELECT %(at)s, %(person)s, %(account)s, %(checkin)s, %(code)s, %(status)s, %(body)s
 WHERE (SELECT count(*) FROM checkin_attempts WHERE person_id = %(person)s AND at > %(at)s - interval '1 day') < {ATTEMPTS_A_DAY}"""  # noqa: S608  A number of ours.
+
+
+class Sought(NamedTuple):
+    """A check-in as it is looked up."""
+
+    person_id: UUID
+    session_id: UUID
+    id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +206,26 @@ class Kept:
         return self.record.person_id, self.record.id
 
 
+class Head(NamedTuple):
+    """Where a person's chain of receipts stands."""
+
+    seq: int
+    hash: bytes | None
+
+
+NO_HEAD = Head(0, None)
+
+
+class Step(NamedTuple):
+    """A step of a person's chain, from where it stood: one row of `person_heads`."""
+
+    person_id: UUID
+    seq: int
+    was: int
+    epoch: int
+    hash: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A check-in that was stored before, with what is left of its position."""
@@ -196,22 +249,28 @@ class Looked:
     masks: dict[tuple[UUID, date], Masks]
     recorded: Mapping[tuple[UUID, date], Sequence[int]]
     """The masks of the ledger, in the order of Sort, where there are any."""
+    stored: Container[tuple[UUID, UUID]]
+    """Check-ins of the group, (person, id), that are stored already."""
+    heads: Mapping[UUID, Head]
+    """Of those people who have receipts; read in the same snapshot as `stored`."""
 
 
 async def keep(
-    connection: psycopg.AsyncConnection[Any], group: Sequence[Kept], numbers: Numbers
+    connection: psycopg.AsyncConnection[Any], group: Sequence[Kept], steps: Sequence[Step], numbers: Numbers
 ) -> set[tuple[UUID, UUID]]:
-    """Insert what is new of a group; return the keys that were new.
+    """Insert a group with the steps of its people's chains; return the keys that were stored.
 
-    One statement, so outside of a transaction it is one: it has happened once its end was confirmed. Sorted by key, so
-    that two workers that store the same people lock in the same order. What the group names and `numbers` does not know
-    is made and learned before, in a transaction of its own.
+    Nothing is stored of a person whose chain has moved since it was looked up. One statement, so outside of a
+    transaction it is one: it has happened once its end was confirmed. Sorted by key, so that two workers that store the
+    same people lock in the same order. What the group names and `numbers` does not know is made and learned before, in a
+    transaction of its own. Raises psycopg's UniqueViolation when a check-in is stored already that no head tells of: one
+    that a version without receipts has just stored.
     """
     if not group:
         return set()
     unknown = numbers.lacks(kept.record for kept in group)
     known = numbers if unknown is None else await names.learn(connection, unknown, numbers)
-    given = parameters(group, known)
+    given = parameters(group, steps, known)
     statement = KEEP
     if any(kept.time is not None for kept in group):
         statement = KEEP_TIMED
@@ -220,8 +279,8 @@ async def keep(
     return {(row[0], row[1]) for row in await cursor.fetchall()}
 
 
-def parameters(group: Sequence[Kept], numbers: Numbers) -> list[packing.Packed]:
-    """Return the parameters of KEEP for a group that is not empty: a binary array a column.
+def parameters(group: Sequence[Kept], steps: Sequence[Step], numbers: Numbers) -> list[packing.Packed]:
+    """Return the parameters of KEEP for a group and steps that are not empty: a binary array a column.
 
     Raises KeyError for a value of an enumeration without a code, and for grounds that `numbers` does not know.
     """
@@ -231,7 +290,11 @@ def parameters(group: Sequence[Kept], numbers: Numbers) -> list[packing.Packed]:
     columns += zip(*[_NOWHERE if kept.position is None else kept.position for kept in ordered], strict=True)
     columns.append([month_of(record.day) for record in records])
     columns += zip(*[kept.masks for kept in ordered], strict=True)
-    return [pack(column) for pack, column in zip(_PACKERS, columns, strict=True)]
+    heads = zip(*sorted(steps), strict=True)
+    return [
+        *(pack(column) for pack, column in zip(_HEAD_PACKERS, heads, strict=True)),
+        *(pack(column) for pack, column in zip(_PACKERS, columns, strict=True)),
+    ]
 
 
 def in_order(group: Sequence[Kept]) -> list[Kept]:
@@ -262,29 +325,32 @@ def row_columns(records: Sequence[Record], numbers: Numbers) -> dict[str, Sequen
     return {name: given[name] for name in _TYPES}
 
 
-def asked(items: Sequence[tuple[UUID, UUID]], days: Iterable[date]) -> tuple[list[UUID], list[Any]]:
-    """Return the people of these (person, session) pairs and the parameters of LOOK_UP for them.
+def asked(items: Sequence[Sought], days: Iterable[date]) -> tuple[list[UUID], list[Any]]:
+    """Return the people of these check-ins and the parameters of LOOK_UP for them.
 
     `days` are those of the events in UTC; the months around them are asked for as well, by more than what any time
     zone and day cut-off can move an event.
     """
-    people = sorted({person for person, _ in items})
+    people = sorted({item.person_id for item in items})
     around = list(days)
     first, after = (
         month_of(min(around) - MARGIN),
         month_of(month_of(max(around) + MARGIN) + timedelta(days=32)),
     )
-    sessions = packing.uuids([session for _, session in items])
-    return people, [packing.uuids(people), sessions, after, first, first, after]
+    persons, sessions, ids = zip(*items, strict=True)
+    keys = packing.uuids(persons), packing.uuids(ids)
+    return people, [packing.uuids(people), *keys, packing.uuids(sessions), after, first, first, after]
 
 
 async def look_up(
-    connection: psycopg.AsyncConnection[Any], items: Sequence[tuple[UUID, UUID]], days: Iterable[date]
+    connection: psycopg.AsyncConnection[Any], items: Sequence[Sought], days: Iterable[date]
 ) -> Looked:
     """Read what judging a group needs; parameters as for `asked`."""
     people, given = asked(items, days)
     cursor = await connection.cursor(binary=True).execute(LOOK_UP, given, prepare=True)
-    by: dict[str, list[Sequence[Any]]] = {"state": [], "session": [], "posting": [], "month": []}
+    by: dict[str, list[Sequence[Any]]] = {
+        "state": [], "session": [], "posting": [], "month": [], "stored": [], "head": []
+    }  # fmt: skip
     for row in await cursor.fetchall():
         by[row[0]].append(row)
     posted = postings_by_person(
@@ -292,10 +358,12 @@ async def look_up(
     )
     return Looked(
         states={row[2]: row[9] for row in by["state"]},
-        sessions={items[row[1] - 1][1]: row[9] for row in by["session"]},
+        sessions={items[row[1] - 1].session_id: row[9] for row in by["session"]},
         postings={people[n - 1]: held for n, held in posted.items()},
         masks={(people[row[1] - 1], row[5]): tuple(row[9:14]) for row in by["month"]},
         recorded={(people[row[1] - 1], row[5]): row[14] for row in by["month"] if row[14] is not None},
+        stored={(item.person_id, item.id) for row in by["stored"] for item in (items[row[1] - 1],)},
+        heads={people[row[1] - 1]: Head(row[9], bytes.fromhex(row[2])) for row in by["head"]},
     )
 
 

@@ -24,7 +24,11 @@ ANSWER_WITHIN_S = 3.0
 STORE_WITHIN_S = 2.5
 MOST_TRIES = 5
 """Of a whole transaction, when the database gave it up for the sake of another's; with a random pause between."""
-_IN_EACH_OTHERS_WAY = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+_IN_EACH_OTHERS_WAY = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.UniqueViolation,  # Two workers of different versions stored one check-in at once.
+)
 _PAUSE_MS = 20
 
 Item = TypeVar("Item")

@@ -244,6 +244,25 @@ class BoundaryOut(BaseModel):
     geometry: dict[str, Any] | None = Field(description="GeoJSON（RFC 7946），WGS-84")
 
 
+class ReceiptsNowOut(BaseModel):
+    """Where the chain of one's receipts stands.
+
+    When `epoch_id` is another one than before, a backup was restored: send again, each with its receipt, the check-ins
+    that were received since `resend_from`.
+    """
+
+    epoch: int = Field(examples=[1])
+    epoch_id: UUID
+    began_at: datetime
+    resend_from: datetime | None = Field(description="所恢复备份的时刻 / when the restored backup was made")
+    seq: int = Field(
+        description="本人最近回执的顺序号，0 为没有 / the number of one's newest receipt; 0: none"
+    )
+    hash: str | None = Field(
+        description="该回执的 SHA-256（base64url） / SHA-256 of that receipt as it is written"
+    )
+
+
 class SyncOut(BaseModel):
     """What a phone needs to know without a signal. A part that is null and named in `unchanged` is as it was."""
 
@@ -256,4 +275,7 @@ class SyncOut(BaseModel):
     boundaries: list[BoundaryOut] | None = Field(None, description="今天所驻各村 / the villages of today")
     month: PersonMonthOut | None = Field(
         None, description="本月；没有已发布的政策时为空 / this month; null also where no policy is published"
+    )
+    receipts: ReceiptsNowOut | None = Field(
+        description="回执链；尚无人签到时为空 / the chain of receipts, always told; null before anybody checked in"
     )

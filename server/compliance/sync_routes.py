@@ -14,9 +14,11 @@ from pydantic import TypeAdapter
 from sqlalchemy import orm
 
 from server import clock, pages, problems
+from server.auth import jws
+from server.checkins import receipt_queries
 from server.checkins.judging import FALLBACK
 from server.compliance import routes
-from server.compliance.schemas import BoundaryOut, PersonMonthOut, SyncOut
+from server.compliance.schemas import BoundaryOut, PersonMonthOut, ReceiptsNowOut, SyncOut
 from server.documented import refusals
 from server.gate import Cadre, Configured, Db
 from server.month import queries as month_queries
@@ -78,8 +80,9 @@ def sync(who: Cadre, db: Db, settings: Configured, cursor: Cursor = None) -> Syn
         unchanged = [name for name, then in zip(digests, before, strict=True) if digests[name] == then]
         if "boundaries" not in unchanged:
             answer["boundaries"] = [_boundary(session, code, version) for code, version in versions.items()]
+        chain = _receipts(session, person_id)
     told = {name: part for name, part in answer.items() if name not in unchanged}
-    return SyncOut(cursor=pages.encode(*digests.values()), unchanged=unchanged, **told)
+    return SyncOut(cursor=pages.encode(*digests.values()), unchanged=unchanged, receipts=chain, **told)
 
 
 def _versions(session: orm.Session, villages: list[str]) -> dict[str, UUID]:
@@ -113,6 +116,21 @@ def _boundary(session: orm.Session, code: str, version_id: UUID) -> BoundaryOut:
         version_id=version_id,
         simplify_m=SIMPLIFY_M,
         geometry=None if geometry is None else orjson.loads(geometry),
+    )
+
+
+def _receipts(session: orm.Session, person_id: UUID) -> ReceiptsNowOut | None:
+    epochs, head = receipt_queries.epochs(session), receipt_queries.head_of(session, person_id)
+    if not epochs:
+        return None
+    now = epochs[-1]
+    return ReceiptsNowOut(
+        epoch=now.number,
+        epoch_id=now.id,
+        began_at=now.began_at,
+        resend_from=now.resend_from,
+        seq=0 if head is None else head.seq,
+        hash=None if head is None else jws.encoded(head.hash),
     )
 
 

@@ -46,6 +46,9 @@ RECORDS = st.builds(
     month_tier=maybe(st.sampled_from(["reached", "on-track", "no-slack", "cannot-be-reached"])),
     time_basis=maybe(st.sampled_from(TimeBasis)), time_doubt=maybe(st.sampled_from(Doubt)), earliest_at=INSTANTS,
     latest_at=INSTANTS, claimed_at=st.none(), anchored_at=st.none(),
+    issuer=st.just("500116"), epoch=st.integers(1, 9), epoch_id=st.uuids(), chain_seq=st.integers(1, 2**31 - 1),
+    receipt_key=st.just(1), kid=st.just("k"), prev=maybe(st.binary(min_size=32, max_size=32)),
+    signature=maybe(st.binary(min_size=64, max_size=64)), restored_at=maybe(INSTANTS), restores=st.none(),
 )  # fmt: skip
 
 

@@ -177,6 +177,7 @@ def test_the_document_says_which_quota_an_operation_counts_for() -> None:
         "auth-activate",
         "auth-refresh",
         "service-time",
+        "receipts-keys",
     }
     for method, _, each in contract.operations():
         assert ("429" in each["responses"]) or each["operationId"] in {
@@ -184,6 +185,7 @@ def test_the_document_says_which_quota_an_operation_counts_for() -> None:
             "checkins-batch",
             "auth-refresh",
             "service-time",
+            "receipts-keys",
         }
         if each.get("x-quota") not in {None, HEAVY}:
             assert each["x-quota"] == (READ if method == "get" else WRITE)

@@ -43,7 +43,15 @@ from server.auth import codes, sessions, tokens
 from server.auth.doorkeeper import Doorkeeper
 from server.auth.models import Account, DeviceEvent, DeviceKey, GrantRevocation, LoginSession
 from server.auth.passwords import Hasher
-from server.checkins.models import Attempt, CheckInPosition, CheckInRow
+from server.checkins.models import (
+    Attempt,
+    CheckInPosition,
+    CheckInRow,
+    PersonHead,
+    ReceiptEpoch,
+    ReceiptKey,
+)
+from server.checkins.rules import EpochCause
 from server.db import Database
 from server.looks import Look, What
 from server.month.models import PersonMonth, PolicyRow
@@ -297,8 +305,11 @@ class Builder:
             )
             for id_ in (key, other)
         ]  # fmt: skip
+        rows[0].chain_seq, rows[0].epoch, rows[0].signature = 1, 1, bytes(64)
+        rows[0].receipt_key = self._receipts(session)
         session.add_all(rows)
         session.flush()
+        session.add(PersonHead(person_id=person, seq=1, was=0, epoch=1, hash=bytes(32)))
         session.add(CheckInPosition(seq=rows[0].seq, salt=b"s" * 16, lon_e7=lon, lat_e7=lat))
         bits = 3 << (2 * (moment.day - 1))
         masks = dict.fromkeys(("unsure", "unfenced", "outside", "claimed"), 0)
@@ -314,6 +325,19 @@ class Builder:
         target.ids |= {"checkin": str(key), "other_checkin": str(other), "attempt": attempt}
         places = [f"{lon / 1e7:.7f}".rstrip("0"), f"{lat / 1e7:.7f}".rstrip("0"), str(lon), str(lat)]
         target.secrets |= {"position": places, "note": [note], "attempt": [attempt]}
+
+    def _receipts(self, session: orm.Session) -> int:
+        """Return the number of the key of receipts, made with the first epoch when they are not there."""
+        found = session.scalars(sa.select(ReceiptKey)).first()
+        if found is not None:
+            return found.id
+        key = ReceiptKey(kid="made up", x="made up", since=NOW)
+        epoch = ReceiptEpoch(
+            number=1, id=ids.new_id(), issuer="500116", began_at=NOW, cause=EpochCause.FIRST, resend_from=None
+        )
+        session.add_all([key, epoch])
+        session.flush()
+        return key.id
 
     def _boundary(self, session: orm.Session, target: Target) -> None:
         """Add an open boundary import of the target's town, brought in by nobody who asks."""

@@ -165,13 +165,18 @@ def test_killed_while_sending_loses_and_doubles_nothing(
 
 def test_what_waits_is_never_forgotten_and_what_was_answered_is_kept_for_a_while(tmp_path: Path) -> None:
     phone = Phone("http://127.0.0.1:9", store=tmp_path)
-    waiting: list[dict[str, Any]] = [{"id": f"w{n}", "content": {}, "answer": None} for n in range(400)]
-    phone.queue = [{"id": f"a{n}", "content": {}, "answer": {}} for n in range(400)] + waiting
+    old, young = {"captured_at": "2026-01-05T12:00:00+08:00"}, {"captured_at": datetime.now(UTC).isoformat()}
+    waiting: list[dict[str, Any]] = [{"id": f"w{n}", "content": old, "answer": None} for n in range(400)]
+    phone.queue = [
+        {"id": f"y{n}", "content": young, "answer": {}} for n in range(9)
+    ]  # Receipts of the last 72 hours.
+    phone.queue += [{"id": f"a{n}", "content": old, "answer": {}} for n in range(400)] + waiting
     phone.tap(None, no_position="off")
     kept = Phone("http://127.0.0.1:9", store=tmp_path)
     assert kept.waiting() == 401
     assert [entry["id"] for entry in kept.queue if entry["answer"] is not None] == [
-        f"a{n}" for n in range(100, 400)
+        *(f"y{n}" for n in range(9)),
+        *(f"a{n}" for n in range(100, 400)),
     ]
 
 

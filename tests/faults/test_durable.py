@@ -116,12 +116,10 @@ class Hasty(Intake):
         known = await self._look_up(connection, group)
         questions = [self._ask(item, known) for item in group]
         await self._load_shapes(connection, questions)
-        refused, candidates = self._judge(group, questions, known, ())
-        from server.checkins import storing  # noqa: PLC0415  Only the broken variant needs it.
-
-        new = await storing.keep(connection, list(candidates.values()), self._numbers)
-        found = await self._replayed(connection, group, refused, new)
-        return [self._outcome(i, r, candidates, new, found) for i, r in zip(group, refused, strict=True)]
+        refused, candidates = self._judge(group, questions, known, [None] * len(group))
+        new = await self._keep(connection, group, candidates, known)
+        found = await self._replayed(connection, group, refused, new, ())
+        return [self._outcome(i, r, new, found) for i, r in zip(group, refused, strict=True)]
 
     def _abandon(self) -> None:
         del self._open

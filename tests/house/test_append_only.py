@@ -15,11 +15,11 @@ APP, OWNER = cluster_module.APP_ROLE, cluster_module.OWNER_ROLE
 DECLARED = {**db.grants(schema.METADATA), "alembic_version": db.READ}
 RECORDS = {
     "audit_log", "boundary_acceptances", "boundary_features", "boundary_reports", "calendar_years", "checkin_attempts",
-    "checkin_grounds", "checkin_judgements", "checkin_phones", "checkin_points", "checkin_rows", "checkin_times",
-    "checkin_withdrawals", "clock_steps",
-    "day_fact_withdrawals", "day_facts", "device_events", "device_keys", "grant_revocations", "grants", "job_runs",
-    "legal_hold_lifts", "legal_holds", "looks", "notice_acceptances", "notices",
-    "outage_withdrawals", "outages", "posting_history", "region_outlines", "region_versions", "roster_imports", "units",
+    "checkin_grounds", "checkin_judgements", "checkin_old_receipts", "checkin_phones", "checkin_points", "checkin_rows",
+    "checkin_times", "checkin_withdrawals", "clock_steps", "day_fact_withdrawals", "day_facts", "device_events",
+    "device_keys", "grant_revocations", "grants", "job_runs", "legal_hold_lifts", "legal_holds", "looks",
+    "notice_acceptances", "notices", "outage_withdrawals", "outages", "posting_history", "receipt_epochs", "receipt_keys",
+    "region_outlines", "region_versions", "roster_imports", "units",
     "zone_versions",
 }  # fmt: skip
 """Tables of facts. A fact is corrected by another one."""
@@ -41,6 +41,7 @@ CHANGING: dict[str, tuple[set[str], str]] = {
         "the code and how long it is valid",
     ),
     "people": ({"id", "kept_by"}, "who it is"),
+    "person_heads": ({"person_id"}, "whose chain it is"),
     "person_months": ({"person_id", "month"}, "whose month it is"),
     "policies": (
         {"document", "valid_from", "region_prefix", "created_by", "version"},

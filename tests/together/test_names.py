@@ -15,7 +15,7 @@ from server.checkins import names, storing
 from server.checkins.judging import NOTHING
 from server.checkins.names import MOST_PHONES, Numbers
 from server.checkins.record import COLUMNS, Record
-from server.checkins.storing import Kept
+from server.checkins.storing import Kept, Step
 
 NOON = datetime(2026, 11, 17, 4, 0, tzinfo=UTC)
 Connection = psycopg.AsyncConnection[Any]
@@ -88,6 +88,12 @@ SAID = {
 }
 
 
+async def keep(connection: Connection, group: list[Kept], numbers: Numbers) -> set[tuple[UUID, UUID]]:
+    """Store a group as the first of its people's chains."""
+    steps = [Step(each.record.person_id, 1, 0, 1, b"") for each in group]
+    return await storing.keep(connection, group, steps, numbers)
+
+
 @pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
 def test_a_row_that_another_worker_is_making_is_waited_for_and_found(
     cloned: Cloned, owner: psycopg.Connection, end: str
@@ -98,14 +104,14 @@ def test_a_row_that_another_worker_is_making_is_waited_for_and_found(
 
     async def deed(one: Connection, other: Connection) -> None:
         await one.execute("BEGIN")
-        assert await storing.keep(one, [first], knows) == {first.key}
-        storing_too = asyncio.ensure_future(storing.keep(other, [second], learns))
+        assert await keep(one, [first], knows) == {first.key}
+        storing_too = asyncio.ensure_future(keep(other, [second], learns))
         await waits(owner, other)
         await one.execute(end.encode())
         assert await storing_too == {second.key}
         # Of the worker whose transaction was still open nothing is remembered, so it asks again and is right.
         assert knows == Numbers()
-        assert await storing.keep(one, [first], knows) == (set() if end == "COMMIT" else {first.key})
+        assert await keep(one, [first], knows) == (set() if end == "COMMIT" else {first.key})
 
     with_two(cloned, deed)
     assert seen(owner, "id", "village_code", "versions::text", "client", "datum", "mocked") == {
@@ -127,13 +133,13 @@ def test_a_stricter_isolation_makes_the_group_run_again_and_loses_nothing(
     async def deed(one: Connection, other: Connection) -> None:
         await other.execute("SET default_transaction_isolation = 'repeatable read'")
         await one.execute("BEGIN")
-        await storing.keep(one, [first], Numbers())
-        storing_too = asyncio.ensure_future(storing.keep(other, [second], Numbers()))
+        await keep(one, [first], Numbers())
+        storing_too = asyncio.ensure_future(keep(other, [second], Numbers()))
         await waits(owner, other)
         await one.execute("COMMIT")
         with pytest.raises(psycopg.errors.SerializationFailure):  # The writer runs such a group again.
             await storing_too
-        assert await storing.keep(other, [second], Numbers()) == {second.key}
+        assert await keep(other, [second], Numbers()) == {second.key}
 
     with_two(cloned, deed)
     assert seen(owner, "id", "village_code") == {(k.record.id, "500116101201") for k in (first, second)}
@@ -152,7 +158,7 @@ def test_two_workers_that_meet_everything_for_the_first_time_at_once(
         async def work(connection: Connection, mine: list[list[Kept]]) -> None:
             for group in mine:
                 numbers = Numbers()
-                assert await storing.keep(connection, group, numbers) == {each.key for each in group}
+                assert await keep(connection, group, numbers) == {each.key for each in group}
 
         await asyncio.gather(work(one, groups[0]), work(other, groups[1]))
 
@@ -183,8 +189,8 @@ def test_whatever_is_missing_stays_missing(cloned: Cloned, owner: psycopg.Connec
     group = [kept(**said) for said in PARTS]
 
     async def deed(one: Connection, other: Connection) -> None:
-        assert await storing.keep(one, group[::2], Numbers()) == {each.key for each in group[::2]}
-        assert await storing.keep(other, group, Numbers()) == {each.key for each in group[1::2]}
+        assert await keep(one, group[::2], Numbers()) == {each.key for each in group[::2]}
+        assert await keep(other, group, Numbers()) == {each.key for each in group[1::2]}
         again = await storing.stored(one, [each.key for each in group])
         assert {key: each.record for key, each in again.items()} == {each.key: each.record for each in group}
 
@@ -206,10 +212,10 @@ def test_a_phone_that_always_says_something_else_makes_no_table_grow_beyond_its_
 
     async def deed(one: Connection, _other: Connection) -> None:
         numbers = Numbers()
-        await storing.keep(one, [strange[0]], numbers)
+        await keep(one, [strange[0]], numbers)
         assert numbers.full
         assert numbers.lacks([known.record, *(each.record for each in strange)]) is None  # Nobody asks again.
-        await storing.keep(one, [known, *strange[1:]], numbers)
+        await keep(one, [known, *strange[1:]], numbers)
 
     with_two(cloned, deed)
     assert count(owner, "checkin_phones") == MOST_PHONES + 1  # One for all that say wgs84.

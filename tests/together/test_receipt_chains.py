@@ -1,0 +1,102 @@
+"""The chain of receipts under several workers at once: never forked, whoever comes first; and found where it is."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from conftest import Clone, Service, SetClock, running_service
+from factories_checkins import Cadre, World, check_in, make_cadre, make_world
+from factories_receipts import Sent, put_all, zaicun
+
+from server import ids
+from server.checkins import storing
+from server.checkins.intake import Intake, Stored
+from server.checkins.storing import Looked
+
+NOON = datetime(2026, 11, 17, 4, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def world(service: Service) -> World:
+    return make_world(service)
+
+
+class Slow(Intake):
+    """A worker that is slow between looking up and storing, so that another one comes in between."""
+
+    async def _look_up(self, *given: Any) -> Looked:
+        known = await super()._look_up(*given)
+        await asyncio.sleep(0.02)
+        return known
+
+
+def by_workers(service: Service, shares: list[list[Sent]]) -> list[Any]:
+    """Give each worker its share, all at the same moment; return all outcomes."""
+
+    async def run() -> list[Any]:
+        workers = [Slow(service.app.state.settings) for _ in shares]
+        for worker in workers:
+            worker.start()
+        try:
+            told = await asyncio.gather(
+                *(put_all(service, worker, share) for worker, share in zip(workers, shares, strict=True))
+            )
+        finally:
+            for worker in workers:
+                await worker.close()
+        return [outcome for one in told for outcome in one]
+
+    return asyncio.run(run())
+
+
+def taps(cadres: list[Cadre], each: int) -> list[Sent]:
+    at = NOON - timedelta(days=1)
+    return [
+        (cadre, ids.new_id(), check_in(at + timedelta(minutes=5 * number), sent=NOON))
+        for number in range(each)
+        for cadre in cadres
+    ]
+
+
+def test_four_workers_and_the_same_people_make_one_chain_a_person(
+    service: Service, world: World, clock: SetClock
+) -> None:
+    clock.set(NOON)
+    cadres = [make_cadre(service, world) for _ in range(3)]
+    same = taps(cadres, 1)  # Edge 67: these reach all workers at once.
+    shares = [[*taps(cadres, 4), *same] for _ in range(4)]
+    told = by_workers(service, shares)
+    assert all(isinstance(outcome, Stored) for outcome in told), told
+    stored = [(outcome.record.person_id, outcome.record.id, outcome.record.chain_seq) for outcome in told]
+    # Four of its own for each worker, and one of all: seventeen a person, each told the same number by everybody.
+    assert {(person, seq) for person, _, seq in stored} == {
+        (cadre.person_id, seq) for cadre in cadres for seq in range(1, 18)
+    }
+    assert len(set(stored)) == 3 * 17
+    result = zaicun(service, "receipts", "check")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture
+def apart(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running_service(clone(), tmp_path_factory.mktemp("var")) as running:
+        yield running
+
+
+def test_without_the_comparison_the_chain_forks_and_is_found(
+    apart: Service, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The teeth: what the statement would be without its WHERE."""
+    comparison = b"WHERE h.seq = excluded.was "
+    assert comparison in storing.KEEP
+    assert comparison in storing.KEEP_TIMED
+    monkeypatch.setattr(storing, "KEEP", storing.KEEP.replace(comparison, b""))
+    monkeypatch.setattr(storing, "KEEP_TIMED", storing.KEEP_TIMED.replace(comparison, b""))
+    clock.set(NOON)
+    cadre = make_cadre(apart, make_world(apart))
+    by_workers(apart, [taps([cadre], 4) for _ in range(2)])
+    result = zaicun(apart, "receipts", "check")
+    assert result.exit_code == 1, "the suite has no teeth: a forked chain went unnoticed"
+    assert "✗" in result.output
