@@ -25,7 +25,9 @@ EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Before this no check-in was made; a phone that says so has lost its clock between the tap and the sending."""
 _MILLION: Final = 10**6
 _GRAIN_MS: Final = 1
-"""Readings are cut off to whole milliseconds."""
+"""Readings of a running clock are cut off to whole milliseconds,"""
+_GRAIN: Final = timedelta(seconds=1)
+"""and some phones cut those of the wall clock off to whole seconds."""
 
 
 class TimeBasis(StrEnum):
@@ -151,12 +153,12 @@ def _by_wall(captured_at: datetime, sent_at: datetime, received_at: datetime, wa
     off = sent_at - received_at
     latest = received_at - waited
     agreed = abs(off) <= CLOCK_TOLERANCE
-    drift = waited * (DRIFT_PPM / _MILLION)
+    unsharp = waited * (DRIFT_PPM / _MILLION) + _GRAIN
     return Timing(
         event_at=min(captured_at, latest) if agreed else latest,
         clock_off=off,
-        earliest=latest - DELIVERY - drift,
-        latest=min(latest + drift, received_at),
+        earliest=latest - DELIVERY - unsharp,
+        latest=min(latest + unsharp, received_at),
         basis=TimeBasis.PHONE if agreed else TimeBasis.CORRECTED,
     )
 

@@ -59,6 +59,7 @@ class World:
     set_by: int = 0  # and by how much.
     anchored: bool = True
     says_sent: bool = True
+    whole_seconds: bool = False  # As some phones write their time.
 
     def reading(self, true_us: int) -> Reading:
         boot = max(start for start in self.starts if start <= true_us)
@@ -68,7 +69,8 @@ class World:
     def wall(self, true_us: int) -> datetime:
         drifted = (true_us - self.asked) * self.ppm // 1_000_000
         turned = self.set_by if self.set_at is not None and true_us >= self.set_at else 0
-        return at(true_us + self.skew + drifted + turned)
+        shown = at(true_us + self.skew + drifted + turned)
+        return shown.replace(microsecond=0) if self.whole_seconds else shown
 
     def running(self) -> Running:
         anchor = Anchored(at(self.signed), self.reading(self.asked), self.reading(self.got).ms)
@@ -122,6 +124,7 @@ def worlds(draw: st.DrawFn) -> World:
         set_by=draw(SKEWS) if setting is not None else 0,
         anchored=draw(st.booleans()),
         says_sent=draw(st.booleans()),
+        whole_seconds=draw(st.booleans()),
     )
 
 
@@ -152,6 +155,7 @@ def test_the_tap_lies_between_what_an_anchor_and_a_running_clock_enclose(world: 
 @example(
     World(0, 0, 0, -1 * SECOND + DAY, 2 * DAY, 2 * DAY, (-1,), 0, 110 * SECOND)
 )  # Two minutes fast, at midnight.
+@example(World(0, 0, 0, 0, 1, 120 * SECOND + 1, (-1,), -1, 0))  # As slow a delivery as there may be.
 def test_a_wall_clock_that_nobody_sets_gives_no_wrong_day_without_a_mark(world: World) -> None:
     assume(world.set_at is None)
     placed = world.placed(running=False)  # security.md S4; edge 54, edge 60, edge 62.
