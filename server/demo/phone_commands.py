@@ -1,5 +1,6 @@
 """The command `zaicun phone`: a virtual phone, by the code of the reference client."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -119,6 +120,10 @@ def _send(mine: Phone) -> None:
     answers = _plainly(mine.flush)
     for answer in answers:  # type: ignore[attr-defined]  # A list of answers.
         _show(answer.body)
+    if mine.waiting() == 0:
+        # Something got through, so this phone is online: the next check-in may be made where it is not.
+        with contextlib.suppress(Refused, httpx.TransportError):
+            mine.fetch_anchor()
 
 
 @phone.command()

@@ -143,6 +143,7 @@ def test_the_commands_of_the_guide_run(
     assert "已激活" in done.stdout
     assert '"verdict": "inside"' in done.stdout
     assert '"verdict": "unusable"' in done.stdout
+    assert re.findall(r'"basis": "([a-z-]+)"', done.stdout)[:2] == ["running-clock", "anchor"]
     assert re.findall(r"waiting: (\d)", done.stdout) == ["0", "1", "0"]
     with service.database.read() as session:
         query = sa.text("SELECT count(*) FROM checkins WHERE person_id = :p")
