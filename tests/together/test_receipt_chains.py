@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Clone, Service, SetClock, running_service
-from factories_checkins import Cadre, World, check_in, make_cadre, make_world
+from factories_checkins import Cadre, World, check_in, make_cadre, make_world, renewed
 from factories_receipts import Sent, put_all, zaicun
 
 from server import ids
-from server.checkins import storing
+from server.checkins import receipts, storing
 from server.checkins.intake import Intake, Stored
 from server.checkins.storing import Looked
 
@@ -77,6 +78,47 @@ def test_four_workers_and_the_same_people_make_one_chain_a_person(
     assert len(set(stored)) == 3 * 17
     result = zaicun(service, "receipts", "check")
     assert result.exit_code == 0, result.output
+
+
+def stored_in_turn(service: Service, sent: list[Sent]) -> list[str]:
+    """Store these by one worker, as many at once as wait in its queue; return the receipts."""
+
+    async def run() -> list[Any]:
+        worker = Intake(service.app.state.settings)
+        worker.start()
+        try:
+            return [
+                outcome
+                for start in range(0, len(sent), 250)
+                for outcome in await put_all(service, worker, sent[start : start + 250])
+            ]
+        finally:
+            await worker.close()
+
+    return [receipts.compact(outcome.record) or "" for outcome in asyncio.run(run())]
+
+
+@pytest.mark.slow
+def test_ten_thousand_receipts_verify_after_the_key_was_rotated(
+    apart: Service, clock: SetClock, tmp_path: Path
+) -> None:  # S5
+    clock.set(NOON)
+    world = make_world(apart)
+    cadres = [make_cadre(apart, world) for _ in range(50)]
+    first = stored_in_turn(apart, taps(cadres, 100))
+    assert zaicun(apart, "keys", "rotate", "--purpose", "receipt").exit_code == 0
+    clock.move(seconds=30)
+    second = stored_in_turn(apart, taps([renewed(apart, cadre) for cadre in cadres], 100))
+    assert len({*first, *second}) == 10_000
+    assert len({receipt.partition(".")[0] for receipt in (*first, *second)}) == 2  # Two keys.
+    every, keys = tmp_path / "receipts.txt", tmp_path / "keys.json"
+    every.write_text("\n".join([*first, *second]))
+    keys.write_text(apart.client.get("/v1/receipt-keys").text)
+    offline = zaicun(apart, "verify-receipt", every, "--keys", keys, "--complete")
+    assert offline.exit_code == 0, offline.output[-500:]
+    assert "10000 份回执的签名正确，0 处有问题" in offline.output
+    checked = zaicun(apart, "receipts", "check")
+    assert (checked.exit_code, "50 人的 10000 份回执已核对，0 处有问题" in checked.output) == (0, True)
 
 
 @pytest.fixture
