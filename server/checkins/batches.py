@@ -64,7 +64,7 @@ class Result:
         if isinstance(outcome, Problem):
             body = outcome.body(language)
             return {"id": self.id, "status": outcome.kind.status, "check_in": None, "problem": body}
-        told = orjson.Fragment(answer_bytes(outcome.record))
+        told = orjson.Fragment(answer_bytes(outcome.record, outcome.receipt))
         return {"id": self.id, "status": 201 if outcome.created else 200, "check_in": told, "problem": None}
 
 

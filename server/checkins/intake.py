@@ -41,6 +41,7 @@ class Stored:
 
     record: Record
     created: bool
+    receipt: str | None = None  # Where this call made it.
 
 
 Outcome = Stored | Problem
@@ -149,7 +150,7 @@ class Intake:
         group: Sequence[Incoming],
         candidates: Mapping[Key, Kept],
         known: Looked,
-    ) -> dict[Key, Record]:
+    ) -> dict[Key, Stored]:
         """Sign and store; return what was stored."""
         if not candidates:
             return {}
@@ -158,7 +159,7 @@ class Intake:
                 await self._sealer.keep_old(connection, item)
         sealed, steps = self._sealer.seal(candidates.values(), known.heads)
         stored = await storing.keep(connection, sealed, steps, self._numbers)
-        return {kept.key: kept.record for kept in sealed if kept.key in stored}
+        return {k.key: Stored(k.record, created=True, receipt=k.receipt) for k in sealed if k.key in stored}
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
@@ -302,7 +303,7 @@ class Intake:
         self,
         item: Incoming,
         refused: Problem | None,
-        new: Mapping[Key, Record],
+        new: Mapping[Key, Stored],
         replayed: Mapping[Key, Found],
     ) -> Outcome:
         if refused is not None:
@@ -310,7 +311,7 @@ class Intake:
         key = (item.person_id, item.id)
         found = replayed.get(key)
         if found is None:
-            return Stored(new[key], created=True)
+            return new[key]
         if _same(item, found):
             return Stored(found.record, created=key in new)
         return Problem(
@@ -344,7 +345,7 @@ def _only_first_created(outcomes: Sequence[Outcome | None]) -> list[Outcome | No
     for outcome in outcomes:
         if isinstance(outcome, Stored):
             key = (outcome.record.person_id, outcome.record.id)
-            settled.append(Stored(outcome.record, created=outcome.created and key not in seen))
+            settled.append(Stored(outcome.record, outcome.created and key not in seen, outcome.receipt))
             seen.add(key)
         else:
             settled.append(outcome)

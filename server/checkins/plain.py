@@ -66,7 +66,7 @@ class PlainPut(BaseRoute):
             await self._documented(scope, _again(read, failure, receive), send)
             return
         stored = await scope["app"].state.intake.put(incoming)
-        content = answer_bytes(stored.record)
+        content = answer_bytes(stored.record, stored.receipt)
         first = (b"location", scope["path"].encode()) if stored.created else _REPLAYED
         headers = [first, (b"content-length", str(len(content)).encode()), _JSON]
         status = 201 if stored.created else 200

@@ -146,11 +146,11 @@ def _signed(record: "Record") -> str:
     return f"{_header(record.kid)}.{jws.encoded(payload(record))}"
 
 
-def seal(record: "Record", signer: ed25519.Ed25519PrivateKey) -> tuple["Record", bytes]:
-    """Sign the receipt of a record that has its place in the chain; return it with the signature, and the receipt's hash."""
+def seal(record: "Record", signer: ed25519.Ed25519PrivateKey) -> tuple["Record", str]:
+    """Sign the receipt of a record that has its place in the chain; return it with the signature, and the receipt."""
     message = _signed(record)
     signature = signer.sign(message.encode())
-    return record._replace(signature=signature), digest(f"{message}.{jws.encoded(signature)}")
+    return record._replace(signature=signature), f"{message}.{jws.encoded(signature)}"
 
 
 def compact(record: "Record") -> str | None:

@@ -121,7 +121,7 @@ async def put(checkin_id: UUID, given: CheckInIn, request: Request, who: Cadre) 
     """
     incoming = incoming_of(checkin_id, given, await request.body(), who, _keys(request))
     stored = await request.app.state.intake.put(incoming)
-    content = answer_bytes(stored.record)
+    content = answer_bytes(stored.record, stored.receipt)
     if stored.created:
         return Response(content, 201, {"Location": str(request.url.path)}, "application/json")
     return Response(content, 200, _REPLAY, "application/json")

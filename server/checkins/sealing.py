@@ -99,7 +99,7 @@ class Sealer:
         for kept in group:
             person = kept.record.person_id
             head = at.get(person) or heads.get(person, NO_HEAD)
-            record, digest = receipts.seal(
+            record, receipt = receipts.seal(
                 kept.record._replace(
                     issuer=epoch.issuer,
                     epoch=epoch.number,
@@ -111,8 +111,8 @@ class Sealer:
                 ),
                 key.signer,
             )
-            at[person] = Head(head.seq + 1, digest)
-            sealed.append(replace(kept, record=record))
+            at[person] = Head(head.seq + 1, receipts.digest(receipt))
+            sealed.append(replace(kept, record=record, receipt=receipt))
         steps = [
             Step(person, head.seq, heads.get(person, NO_HEAD).seq, epoch.number, head.hash or b"")
             for person, head in at.items()

@@ -193,12 +193,13 @@ class ActivePosting:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One check-in ready to be stored, with its position, the bits it sets in its month and how its time was taken."""
+    """One check-in ready to be stored, with its position, the bits of its month, how its time was taken, its receipt."""
 
     record: Record
     position: StoredPosition | None
     masks: Masks
     time: StoredTime | None = None
+    receipt: str | None = None
 
     @property
     def key(self) -> tuple[UUID, UUID]:

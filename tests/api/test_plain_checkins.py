@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from geo.verdict import Band, Reason, VerdictKind
 from server import clock, ids
-from server.checkins import packing
+from server.checkins import packing, receipts
 from server.checkins.instants import Doubt, TimeBasis
 from server.checkins.plain import PlainPut
 from server.checkins.record import Record, answer, answer_bytes
@@ -55,6 +55,7 @@ RECORDS = st.builds(
 @given(RECORDS)
 def test_the_answer_written_plainly_is_the_models_bytes(record: Record) -> None:
     assert answer_bytes(record) == answer(record).model_dump_json().encode()
+    assert answer_bytes(record, receipts.compact(record)) == answer_bytes(record)
 
 
 @settings(max_examples=300)
