@@ -64,6 +64,13 @@ SECTIONS = (
         {"ZAICUN_PROVE_HOLD_S": "6", "ZAICUN_PROVE_CLIENTS": "200", "ZAICUN_PROVE_ROUNDS": "1", "ZAICUN_PROVE_CUT": "1500"},
     ),
     Section(
+        "herd", "2,000 phones send a day's queue in the same second (S3)",
+        ("{python}", "-m", "bench.herd", "--json", "{json}"), 20, {}, {},
+        ("--phones", "60", "--people", "600", "--villages", "60"),
+        tell=(("phones", "given>phones"), ("check-ins", "queued"), ("last stored after s", "last_s"), ("lost", "lost"),
+              ("others p95 ms", "single_p95_ms"), ("largest worker MB", "memory_largest_mb")),
+    ),
+    Section(
         "authz", "every operation as every role in every relation of scope; the sampled mutants are killed (M8, M9)",
         (*PYTEST, "tests/authz"), 120, {"ZAICUN_PROVE_AUTHZ_SAMPLE": "60"}, {"ZAICUN_PROVE_AUTHZ_SAMPLE": "6"},
     ),

@@ -32,6 +32,7 @@ from server.checkins import routes as checkins
 from server.checkins.batches import Batches
 from server.checkins.intake import Intake
 from server.checkins.plain import PlainPut
+from server.checkins.turnstile import Turnstile
 from server.compliance import routes as compliance
 from server.compliance import sync_routes
 from server.db import Database
@@ -101,7 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     http.install(app, prove=who_of)
     # First, because routes are matched in their order and this one is asked a thousand times as often as any other.
     app.state.body_limits.update(checkins.BODY_LIMITS)
-    app.router.routes.insert(0, PlainPut(app.router))
+    app.router.routes[:0] = [PlainPut(app.router), Turnstile(app.router)]
     for each in (checkins, receipts, timekeeping, papers):
         app.include_router(each.router)
     app.state.body_limits["/v1/auth/"] = auth.BODY_LIMIT

@@ -7,8 +7,11 @@ what is not done when the answer is due is told to come again; resending is harm
 
 import asyncio
 import json
+import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -29,9 +32,17 @@ from server.problems import Problem
 
 AT_ONCE = 8
 """Batches of one worker that bring items to the intake at the same time."""
-MOST_WAITING = 64
+MOST_INSIDE = 72
+"""Batches of one worker whose content is there and that are not answered; the next one is told to come again."""
 PORTION = 32
 """Items of one batch that are in the intake's queue at the same time: with AT_ONCE, one group of it."""
+SHORTEST_SPREAD_S, LONGEST_SPREAD_S = 3, 60
+"""Between which the refused are told to come again."""
+SLOWEST_PACE = 30.0
+"""Batches a second that a worker is trusted with before it has shown its pace, and under a fault that stops it."""
+PACE_OVER_S = 5
+HURRY = 0.6
+"""Phones add a share of their own, and places that stay empty cost more than some who come in vain."""
 ANSWER_WITHIN_S = 3.0
 """Later than this no more items are begun (M4: every route answers within 4 s)."""
 LONGEST_ID = 64
@@ -100,13 +111,68 @@ def _read_id(item: dict[str, Any]) -> UUID:
         raise RequestValidationError([{**fault, "loc": ("id",)} for fault in error.errors()]) from error
 
 
+class Pacing:
+    """How long the refused are told to stay away: as long as it takes to serve them all, at the pace of the last seconds.
+
+    With a wait that does not grow with the crowd, thousands of phones would ask several times a second in all, for nothing.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._refused: deque[tuple[int, int]] = deque()
+        self._finished: deque[tuple[int, int]] = deque()
+        self._spread_s = SHORTEST_SPREAD_S
+
+    def finished(self) -> None:
+        """Count a batch that was served."""
+        _count(self._finished, int(self._now()), PACE_OVER_S)
+
+    def refusal(self) -> Problem:
+        """Count a refusal and return it (503, Retry-After of one second up to the time that the crowd needs)."""
+        now = int(self._now())
+        _count(self._refused, now, LONGEST_SPREAD_S)
+        _count(self._finished, now, PACE_OVER_S, 0)
+        # Everybody comes back once in a spread, so that who was refused in the last one is the crowd outside.
+        crowd = sum(many for second, many in self._refused if second > now - self._spread_s)
+        served = sum(many for _, many in self._finished)
+        pace = max(SLOWEST_PACE, served / (1 + now - self._finished[0][0]) if served else 0.0)
+        self._spread_s = min(LONGEST_SPREAD_S, max(SHORTEST_SPREAD_S, round(HURRY * crowd / pace)))
+        return Problem(problems.BUSY, headers={"Retry-After": str(1 + secrets.randbelow(self._spread_s))})
+
+
+def _count(seconds: deque[tuple[int, int]], now: int, kept_s: int, many: int = 1) -> None:
+    if many and seconds and seconds[-1][0] == now:
+        seconds[-1] = (now, seconds[-1][1] + many)
+    elif many:
+        seconds.append((now, many))
+    while seconds and seconds[0][0] <= now - kept_s:
+        seconds.popleft()
+
+
 class Batches:
     """The batches of one worker."""
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._waiting = 0
+        self._inside = 0
+        self._pacing = Pacing()
+
+    def look(self) -> None:
+        """Raise Problem 503 when there is no place for another batch now, with how long to stay away."""
+        if self._inside >= MOST_INSIDE:
+            raise self._pacing.refusal()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place while a batch is read, stored and answered. Raises Problem 503 when there is none."""
+        self.look()
+        self._inside += 1
+        try:
+            yield
+            self._pacing.finished()
+        finally:
+            self._inside -= 1
 
     async def put(self, items: Sequence[Incoming | Unfit]) -> list[Result]:
         """Store what can be stored; return what became of each item, in their order.
@@ -127,16 +193,11 @@ class Batches:
         return found
 
     async def _enter(self, until: float) -> None:
-        if self._waiting >= MOST_WAITING:
-            raise problems.later(problems.BUSY)
-        self._waiting += 1
         try:
             async with asyncio.timeout(max(0.0, until - time.monotonic() - 1.0)):
                 await self._places.acquire()
         except TimeoutError:
-            raise problems.later(problems.BUSY) from None
-        finally:
-            self._waiting -= 1
+            raise self._pacing.refusal() from None
 
     async def _put(self, items: Sequence[Incoming | Unfit], until: float) -> list[Result]:
         found: list[Result] = []

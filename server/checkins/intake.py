@@ -59,7 +59,6 @@ class Intake:
         self._settings = settings
         self._trust = trust
         self._connection: psycopg.AsyncConnection[Any] | None = None
-        self._given_up: list[psycopg.AsyncConnection[Any]] = []
         self._views = Views(default_region=settings.district_code)
         self._states: dict[str, int] | None = None
         self._atlas = atlases.Atlas()
@@ -76,7 +75,6 @@ class Intake:
     async def close(self) -> None:
         """Finish what waits, then close the connection."""
         await self._writer.close()
-        self._bury()
         if self._connection is not None:
             await self._connection.close()
 
@@ -163,7 +161,6 @@ class Intake:
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
-            self._bury()
             self._connection = await self._connect()
             self._states = None
             await self._require_durable(self._connection)
@@ -191,21 +188,21 @@ class Intake:
         try:
             durable.refuse_unless_durable(row or ())
         except durable.NotDurable as fault:
-            self._abandon()
+            self._abandon()()
             LOG.critical("the intake's connection must not be trusted: %s", fault)
             raise problems.later(problems.DATABASE_UNSAFE, least_s=30) from fault
 
-    def _abandon(self) -> None:
-        """Give up the connection without waiting for it: its server may be frozen. What waits on it fails at once."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            bounded.cut(connection.pgconn)
-            self._given_up.append(connection)
+    def _abandon(self) -> Callable[[], None]:
+        """Give up the connection without waiting for it: its server may be frozen. What waits on it fails at once.
 
-    def _bury(self) -> None:
-        """Close what was given up, when nothing waits on it any more: between two groups."""
-        while self._given_up:
-            self._given_up.pop().pgconn.finish()
+        Return what closes it. Whoever waits on it may do so for seconds more where the loop is busy (psycopg asks the server
+        to cancel first), and closing it under him freed what he pointed to: a worker of a herd died of it.
+        """
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return lambda: None
+        bounded.cut(connection.pgconn)
+        return connection.pgconn.finish
 
     async def _look_up(self, connection: psycopg.AsyncConnection[Any], group: Sequence[Incoming]) -> Looked:
         sought = [Sought(item.person_id, item.session_id, item.id) for item in group]

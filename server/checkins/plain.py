@@ -59,11 +59,11 @@ class PlainPut(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI). Raises what the intake raises: Problem 401, 409 or 503."""
-        read, failure = await _read(receive)
+        read, failure = await read_whole(receive)
         incoming = None if failure is not None else _incoming(scope, read)
         if incoming is None:
             scope[_PASSED_ON] = True
-            await self._documented(scope, _again(read, failure, receive), send)
+            await self._documented(scope, again(read, failure, receive), send)
             return
         stored = await scope["app"].state.intake.put(incoming)
         content = answer_bytes(stored.record, stored.receipt)
@@ -74,7 +74,7 @@ class PlainPut(BaseRoute):
         await send({"type": "http.response.body", "body": content})
 
 
-async def _read(receive: Receive) -> tuple[list[Message], Exception | None]:
+async def read_whole(receive: Receive) -> tuple[list[Message], Exception | None]:
     """Read the whole body: its messages, and what broke the reading off (a body too large, a client that is gone), if anything did."""
     read: list[Message] = []
     try:
@@ -87,7 +87,7 @@ async def _read(receive: Receive) -> tuple[list[Message], Exception | None]:
         return read, failure
 
 
-def _again(read: Iterable[Message], failure: Exception | None, receive: Receive) -> Receive:
+def again(read: Iterable[Message], failure: Exception | None, receive: Receive) -> Receive:
     """Return a `receive` that tells once more what was read, fails as it failed, then goes on."""
     left = iter(read)
 

@@ -39,14 +39,15 @@ class Writer(Generic[Item, Outcome]):
     """Gather items and store them in groups.
 
     `store` keeps a whole group in one transaction and returns one outcome an item; when it raises, nothing of the
-    group is stored. `abandon` gives up the connection on which a `store` hangs.
+    group is stored. `abandon` gives up the connection on which a `store` hangs, and returns what closes it for good:
+    that is called when nothing can wait on it any more, because closing it sooner would free what is waited on.
     """
 
     def __init__(
         self,
         store: Callable[[Sequence[Item]], Coroutine[None, None, Sequence[Outcome]]],
         *,
-        abandon: Callable[[], None],
+        abandon: Callable[[], Callable[[], None]],
         queue: int,
         group: int,
     ) -> None:
@@ -113,7 +114,8 @@ class Writer(Generic[Item, Outcome]):
         task = self._storing = asyncio.create_task(self._store([item for item, _ in group]))
         done, _ = await asyncio.wait({task}, timeout=STORE_WITHIN_S)
         if not done:
-            self._abandon()
+            bury = self._abandon()
+            task.add_done_callback(lambda _: bury())
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await asyncio.wait({task}, timeout=1)
@@ -133,7 +135,7 @@ class Writer(Generic[Item, Outcome]):
             else:
                 _refuse(group, problems.later(problems.BUSY))
         except (psycopg.OperationalError, psycopg.InterfaceError, *bounded.ENDED, OSError):
-            self._abandon()
+            self._abandon()()
             metrics.store_failed("connection")
             _refuse(group, problems.later(problems.DATABASE_UNAVAILABLE))
         except Exception as error:  # noqa: BLE001  One bad item must not take the others of its group with it.

@@ -87,6 +87,8 @@ class Hammer:
     port: int
     asks: Sequence[Ask]
     pause_s: float = 0.2
+    polite: float = 0.0
+    """The share of clients that wait as Retry-After tells them, as the reference client does; the others do not care."""
     seen: list[Seen] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -111,7 +113,9 @@ class Hammer:
             took = time.monotonic() - begun
             code = json.loads(content).get("code", "") if status >= 400 else ""
             self.seen.append(Seen(ask.route, begun, took, status, headers.get("retry-after", ""), code, key))
-            if status in {0, 503}:
+            if status == 503 and seed % 100 < 100 * self.polite:
+                await asyncio.sleep(float(headers["retry-after"]) * (1 + drawn.random() / 2))
+            elif status in {0, 503}:
                 await asyncio.sleep(drawn.random() * 2 * self.pause_s)
         line.close()
 
@@ -120,9 +124,9 @@ class Hammer:
 
 
 @contextmanager
-def hammering(port: int, asks: Sequence[Ask], pause_s: float = 0.2) -> Iterator[Hammer]:
+def hammering(port: int, asks: Sequence[Ask], pause_s: float = 0.2, polite: float = 0.0) -> Iterator[Hammer]:
     """Let all ask until the block ends; each then finishes its request."""
-    hammer = Hammer(port, asks, pause_s)
+    hammer = Hammer(port, asks, pause_s, polite)
     thread = threading.Thread(target=lambda: asyncio.run(hammer.run()), daemon=True)
     thread.start()
     try:

@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -121,9 +121,9 @@ class Hasty(Intake):
         found = await self._replayed(connection, group, refused, new, ())
         return [self._outcome(i, r, new, found) for i, r in zip(group, refused, strict=True)]
 
-    def _abandon(self) -> None:
+    def _abandon(self) -> Callable[[], None]:
         del self._open
-        super()._abandon()
+        return super()._abandon()
 
 
 def test_a_route_that_answers_before_the_commit_is_caught(

@@ -11,7 +11,7 @@ from factories_auth import make_account, token_for
 from factories_checkins import make_cadre, make_world
 from faults.hammering import Ask, Hammer, checking_in, hammering, reading, strangers
 from faults.standing import Link, Served, Standing, linked, served, standing
-from faults.test_deadlines import ANSWERED_WITHIN_S, CLIENTS, MOST_GROWTH_KIB, PROVING
+from faults.test_deadlines import ANSWERED_WITHIN_S, CLIENTS, MOST_GROWTH_KIB, POLITE, PROVING
 
 from server import ids
 from server.access import Role
@@ -88,7 +88,7 @@ def test_two_connections_and_two_hundred_clients(database: Standing, link: Link,
     """The link is slow, so a request takes a third of a second and both connections are always taken."""
     asks, most, link.delay_s = crowd(narrow, CLIENTS, "500116111"), 0, 0.03
     try:
-        with hammering(narrow.port, asks) as hammer:
+        with hammering(narrow.port, asks, polite=POLITE) as hammer:
             end = time.monotonic() + FOR_S
             while time.monotonic() < end:
                 most = max(most, len(sessions(database)))
@@ -117,7 +117,7 @@ def test_two_connections_and_two_hundred_clients(database: Standing, link: Link,
 @pytest.mark.slow
 def test_a_rush_of_logins_is_shed_and_everybody_else_is_served(narrow: Served) -> None:
     asks = [*crowd(narrow, 12, "500116112"), *(strangers() for _ in range(100))]
-    with hammering(narrow.port, asks) as hammer:
+    with hammering(narrow.port, asks, polite=POLITE) as hammer:
         time.sleep(1)
         before = peak = narrow.rss_kib()
         end = time.monotonic() + FOR_S

@@ -13,6 +13,7 @@ TINY = {
     "--rates 40 --overload 0 --floor-transactions 320",
     "month": "--people 400",
     "size": "--people 400 --transactions 320",
+    "herd": "--phones 60 --people 600 --villages 60 --workers 1",
     "plausibility": "--seeds 1 --people 300 --attackers 8 --months 4 --jobs 1",
 }
 
@@ -31,6 +32,8 @@ def test_a_benchmark_measures_and_writes_its_result(name: str, tmp_path: Path) -
         runs = [result["product"]["closed"], result["product"]["open 40/s"], *result["baselines"].values()]
         assert all(run["answers"].get("201", 0) > 0 and not run["unanswered"] for run in runs)
         assert all(floor["per_s"] > floor["raw_per_s"] > 0 for floor in result["floors"])
+    if name == "herd":
+        assert (result["acknowledged"], result["lost"], result["twice"]) == (result["queued"], 0, 0)
     if name == "month":
         assert result["agree"]
         assert result["check_ins"] > 400 * 31
