@@ -13,10 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from server.compliance.rules import KEPT
+from server.month.rules import Sort
 
 Numbers = npt.NDArray[np.int64]
 Value = TypeVar("Value")
 _CODE_DIGITS = 12
+RARE = ("outage", *Sort)
+"""The masks that few people have in a month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,14 @@ class Columns:
 def of_bytes(person: bytes, owner: bytes, place: bytes, owned: bytes, *masks: bytes) -> Columns:
     """Make columns of what PostgreSQL sends: UUIDs, big-endian 64-bit integers, and one byte a truth value.
 
-    The masks are those posted, reached and without service, then those of `KEPT` in their order.
+    The masks are those posted and reached, then those of check-ins in the order of `KEPT`; at last, for those people
+    alone who have any of `RARE`, their place in the list and these masks one after the other.
     """
-    posted, reached, outage, *kept = (_numbers(mask) for mask in masks)
+    posted, reached, *often = (_numbers(mask) for mask in masks[:-1])
+    told = _numbers(masks[-1]).reshape(-1, 1 + len(RARE))
+    rare = np.zeros((len(RARE), len(posted)), dtype=np.int64)
+    rare[:, told[:, 0]] = told[:, 1:].T
+    outage, *entered = rare
     return Columns(
         people=np.frombuffer(person, dtype="V16"),
         owner=_numbers(owner),
@@ -67,7 +75,7 @@ def of_bytes(person: bytes, owner: bytes, place: bytes, owned: bytes, *masks: by
         posted=posted,
         reached=reached,
         outage=outage,
-        kept=dict(zip(KEPT, kept, strict=True)),
+        kept=dict(zip(KEPT, (*often, *entered), strict=True)),
     )
 
 

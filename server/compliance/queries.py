@@ -14,10 +14,11 @@ from sqlalchemy import orm
 
 from server import problems
 from server.access import Role, Who
-from server.compliance.columns import Columns, of_bytes
+from server.compliance.columns import RARE, Columns, of_bytes
 from server.compliance.recomputing import RECOMPUTED
 from server.compliance.rules import KEPT
 from server.month.masks import Month
+from server.month.rules import Sort
 from server.problems import Problem
 
 OFFICIAL = (Role.TOWN, Role.DISTRICT)
@@ -96,40 +97,37 @@ WITH RECURSIVE near AS MATERIALIZED (
 `segments` say what a village that was merged is called when: itself, then each successor from its day on (edge 48).
 """
 
-_SEEN = """, seen AS (
-    SELECT s.*,
+_DOWN = """, down AS MATERIALIZED (
+    SELECT o.id, o.region_prefix, GREATEST(o.first_day, :first) AS lo, LEAST(o.last_day, :last) AS hi
+    FROM outages AS o WHERE o.first_day <= :last AND o.last_day >= :first
+        AND NOT EXISTS (SELECT FROM outage_withdrawals AS w WHERE w.outage_id = o.id)
+)"""
+_MET = "s.lo <= d.hi AND s.hi >= d.lo AND starts_with(s.code, d.region_prefix)"
+_MET_DAYS = """(CAST(1 AS bigint) << (2 * (LEAST(s.hi, d.hi) - CAST(:first AS date) + 1)))
+    - (CAST(1 AS bigint) << (2 * (GREATEST(s.lo, d.lo) - CAST(:first AS date))))"""
+"""The days of a span `s` on which an outage `d` met whoever was posted there."""
+_LISTED = f"""{_DOWN}, seen AS (
+    SELECT s.person_id,
         (CAST(1 AS bigint) << (2 * (s.hi - CAST(:first AS date) + 1)))
             - (CAST(1 AS bigint) << (2 * (s.lo - CAST(:first AS date)))) AS mask,
         s.code ^@ ANY(CAST(:official AS text[]))
             OR (s.code ^@ ANY(CAST(:inspected AS text[])) AND s.code <> ALL(CAST(:avoided AS text[]))) AS reached,
-        to_char(s.hi::timestamp, 'DD') || to_char(s.since::timestamp, 'YYYYMMDD') || s.code AS latest
+        to_char(s.hi::timestamp, 'DD') || to_char(s.since::timestamp, 'YYYYMMDD') || s.code AS latest,
+        CASE WHEN EXISTS (SELECT FROM down) THEN COALESCE((SELECT bit_or({_MET_DAYS}) FROM down AS d WHERE {_MET}), 0)
+            ELSE 0 END AS outage
     FROM spans AS s
-), down AS MATERIALIZED (
-    SELECT o.id, o.region_prefix, GREATEST(o.first_day, :first) AS lo, LEAST(o.last_day, :last) AS hi
-    FROM outages AS o WHERE o.first_day <= :last AND o.last_day >= :first
-        AND NOT EXISTS (SELECT FROM outage_withdrawals AS w WHERE w.outage_id = o.id)
-), met AS (
-    SELECT d.id AS outage_id, s.person_id, s.mask & ((CAST(1 AS bigint) << (2 * (d.hi - CAST(:first AS date) + 1)))
-        - (CAST(1 AS bigint) << (2 * (d.lo - CAST(:first AS date))))) AS mask
-    FROM down AS d JOIN seen AS s ON s.lo <= d.hi AND s.hi >= d.lo AND starts_with(s.code, d.region_prefix)
-)
-"""
-_LISTED = (
-    _SEEN  # noqa: S608  Constants of this file.
-    + """, posted AS (
+), posted AS (
     SELECT person_id, bit_or(mask) AS posted, COALESCE(bit_or(mask) FILTER (WHERE reached), 0) AS reached,
-        max(latest) AS owner, max(latest) FILTER (WHERE reached) AS nearest
+        max(latest) AS owner, max(latest) FILTER (WHERE reached) AS nearest, bit_or(outage) AS outage
     FROM seen GROUP BY person_id
-), without AS (
-    SELECT person_id, bit_or(mask) AS outage FROM met GROUP BY person_id
 ), listed AS (
-    SELECT o.person_id, o.posted, o.reached, COALESCE(d.outage, 0) AS outage, right(o.owner, 12) AS owner, o.owner = o.nearest AS owned,
+    SELECT o.person_id, o.posted, o.reached, o.outage, right(o.owner, 12) AS owner, o.owner = o.nearest AS owned,
         right(COALESCE(o.nearest, o.owner), 12) AS place, x.number, x.name, x.unit_id
-    FROM posted AS o JOIN people AS x ON x.id = o.person_id LEFT JOIN without AS d ON d.person_id = o.person_id
+    FROM posted AS o JOIN people AS x ON x.id = o.person_id
     WHERE o.nearest IS NOT NULL OR x.unit_id = ANY(CAST(:units AS uuid[]))
 )
-"""
-)
+"""  # noqa: S608  Constants of this file.
+"""In a month without an outage, nearly every one, nothing is asked of outages span by span."""
 _TOLD = """
 SELECT i.person_id, i.number, i.name, i.unit_id, u.name AS unit_name, i.owner, i.place, COALESCE(i.owned, false),
     i.posted, i.reached, i.outage, {kept}
@@ -150,20 +148,27 @@ _MONTHS_AGAIN = (
     + _TOLD
 )
 """The same with the masks as the records say, not as they are kept."""
-_MASKS = ("posted", "reached", "outage", *KEPT)
+_OFTEN = ("posted", "reached", *(name for name in KEPT if name not in set(Sort)))
 _MANY = r"""
 SELECT string_agg(uuid_send(person_id), ''), string_agg(int8send(CAST(owner AS bigint)), ''),
     string_agg(int8send(CAST(place AS bigint)), ''), string_agg(boolsend(owned), ''),
-    {sent}
-FROM ({told}) AS t (person_id, number, name, unit_id, unit_name, owner, place, owned, {masks})"""
-"""The same rows as columns: one long byte string each, in the order of the list."""
+    {often},
+    string_agg(int8send(at) || {rarely}, '') FILTER (WHERE ({any}) <> 0)
+FROM (
+    SELECT *, row_number() OVER () - 1 AS at
+    FROM ({told}) AS t (person_id, number, name, unit_id, unit_name, owner, place, owned, {masks})
+) AS r"""
+"""The same rows as columns: one long byte string each, in the order of the list. What few people have, an outage or
+something in the ledger, is told of these alone, with their place in the list."""
 
 
 def _in_columns(query: str) -> str:
     return query.removesuffix(_TOLD) + _MANY.format(
         told=_TOLD,
-        masks=", ".join(_MASKS),
-        sent=", ".join(f"string_agg(int8send({name}), '')" for name in _MASKS),
+        masks=", ".join(("posted", "reached", "outage", *KEPT)),
+        often=", ".join(f"string_agg(int8send({name}), '')" for name in _OFTEN),
+        rarely=" || ".join(f"int8send({name})" for name in RARE),
+        any=" | ".join(RARE),
     )
 
 
@@ -298,7 +303,8 @@ class DaysDown:
 
 def outages_met(session: orm.Session, person_id: UUID, month: Month) -> list[DaysDown]:
     """Return the outages of a month that met a person, in any order."""
-    query = _SPANS + _SEEN + " SELECT outage_id, bit_or(mask) FROM met GROUP BY outage_id"  # noqa: S608  Constants.
+    select = f" SELECT d.id, bit_or({_MET_DAYS}) FROM down AS d JOIN spans AS s ON {_MET} GROUP BY d.id"  # noqa: S608  Constants.
+    query = _SPANS + _DOWN + select
     given = _parameters(EVERYONE, month, Asked(people=(person_id,)), None, None)
     return [DaysDown(*row) for row in session.execute(sa.text(query), given)]
 

@@ -15,7 +15,7 @@ from server.month.book import Book
 from server.month.district import RESULTS, REVIEWS, TIERS
 from server.month.masks import Month, whole_days
 from server.month.policy import Basis, Mode, Policy, PolicyVersion
-from server.month.rules import ResultKind
+from server.month.rules import ResultKind, Sort
 
 MONTHS = (Month(2026, 2), Month(2026, 10))
 VILLAGES = ("011116101201", "011116101202", "011116102201", "011117101201", "991116101201")
@@ -135,13 +135,21 @@ def test_what_postgresql_sends_is_read_as_it_was_meant(numbers: list[int]) -> No
     sent = b"".join(number.to_bytes(8, "big") for number in numbers)
     ids = [uuid_of(str(at)) for at in range(len(numbers))]
     owned = [at % 2 == 0 for at in range(len(numbers))]
-    made = columns.of_bytes(
-        b"".join(one.bytes for one in ids), sent, sent, bytes(owned), *[sent] * (3 + len(KEPT))
+    often = [sent] * (2 + len(KEPT) - len(Sort))
+    have = [
+        at for at, number in enumerate(numbers) if number % 3 == 0
+    ]  # The others have nothing that is rare.
+    rare = b"".join(
+        each.to_bytes(8, "big") for at in have for each in (at, *[numbers[at]] * len(columns.RARE))
     )
+    made = columns.of_bytes(b"".join(one.bytes for one in ids), sent, sent, bytes(owned), *often, rare)
     assert [made.person(at) for at in range(len(made))] == ids
     assert made.owned.tolist() == owned
-    for read in (made.owner, made.place, made.posted, made.reached, made.outage, *made.kept.values()):
+    usual = [mask for name, mask in made.kept.items() if name not in set(Sort)]
+    for read in (made.owner, made.place, made.posted, made.reached, *usual):
         assert read.tolist() == numbers
+    for read in (made.outage, *(made.kept[sort] for sort in Sort)):
+        assert read.tolist() == [number if at in have else 0 for at, number in enumerate(numbers)]
     assert list(made.kept) == list(KEPT)
 
 
