@@ -37,6 +37,7 @@ class Pulse:
         self._heard_at = float("-inf")
         self._failed = False
         self._beats = 0
+        self._clocks = clock_watch.WATCH
         self._steps: list[clock_watch.Step] = []
         self.unsafe = ""
         """Why what is stored now could be lost; empty when all is well."""
@@ -97,7 +98,7 @@ class Pulse:
             self._hang_up()
 
     def _watch_clock(self) -> None:
-        step = clock_watch.WATCH.look()
+        step = self._clocks.look()
         if step is not None:
             self._steps.append(step)
             metrics.clock_jumped()
