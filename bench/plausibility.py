@@ -20,8 +20,8 @@ from bench.traces import WAYS, Traces, Way, goes
 from geo.datum import wgs84_to_gcj02
 from server.checkins.plausibility import fleet, habits, policy, scoring
 from server.checkins.plausibility.facts import BoolArray, Columns, IntArray
-from server.checkins.plausibility.fleet import Shift
 from server.checkins.plausibility.policy import TrustPolicy
+from server.checkins.plausibility.shifts import Shift
 from server.checkins.plausibility.signals import Code
 
 LEAST_IN_MONTH = 5

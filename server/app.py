@@ -43,6 +43,7 @@ from server.places import routes as places
 from server.privacy import routes as privacy
 from server.pulse import Pulse
 from server.quotas import Quotas
+from server.review import routes as review
 from server.roster import routes as roster
 from server.settings import Settings
 
@@ -108,10 +109,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.body_limits["/v1/auth/"] = auth.BODY_LIMIT
     for each in (auth, accounts, devices):
         app.include_router(each.router)
-    app.include_router(month.router)
-    app.include_router(compliance.router)
-    app.include_router(sync_routes.router)
-    app.include_router(privacy.router)
+    for room in (month, compliance, sync_routes, privacy, review):
+        app.include_router(room.router)
     app.state.body_limits.update(places.BODY_LIMITS)
     app.include_router(places.router)
     app.state.body_limits.update(roster.BODY_LIMITS)

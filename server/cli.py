@@ -19,6 +19,7 @@ COMMANDS = {
     "month": "server.compliance.commands:month_group",
     "openapi": "server.documents:openapi",
     "phone": "server.demo.phone_commands:phone",
+    "plausibility": "server.review.commands:plausibility",
     "policy": "server.month.commands:policy",
     "receipts": "server.checkins.receipt_commands:receipts_group",
     "regions": "server.places.commands:regions",

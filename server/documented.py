@@ -70,6 +70,7 @@ TAGS = [
     {"name": "accounts", "description": "账号与授权 / accounts and grants"},
     {"name": "check-ins", "description": "签到 / check-ins"},
     {"name": "receipts", "description": "签到回执 / receipts of check-ins"},
+    {"name": "reviews", "description": "复核 / reviews of check-ins and months"},
     {"name": "months", "description": "月度在岗情况 / months of people"},
     {
         "name": "privacy",

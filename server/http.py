@@ -257,5 +257,8 @@ def install(app: FastAPI, prove: Prove) -> None:
     async def readyz(request: Request) -> dict[str, str]:
         if request.app.state.admission.stopping:
             raise problems.later(problems.STOPPING)
-        request.app.state.pulse.require()
-        return {"status": "ready"}
+        pulse = request.app.state.pulse
+        pulse.require()
+        until = pulse.assessed_until
+        # A worker that is behind holds nobody up, so it is told and makes nothing red.
+        return {"status": "ready"} | ({} if until is None else {"assessed_until": until.isoformat()})

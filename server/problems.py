@@ -244,6 +244,7 @@ WITHDRAWAL_TOO_LATE = Kind(
     "withdrawal-too-late", 409, "已超过可撤回的时间", "It is too late to withdraw this check-in"
 )
 """A check-in can be taken back within the minutes that the policy gives; later a correction is the way."""
+REVIEW_NOT_TAKEN = Kind("review-not-taken", 409, "尚未接手该事项", "You have not taken this item")
 RECEIPT_REFUSED = Kind(
     "receipt-refused",
     422,

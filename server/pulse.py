@@ -8,6 +8,7 @@ import contextlib
 import logging
 import threading
 import time
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -19,6 +20,8 @@ from server.problems import Problem
 LOG = logging.getLogger("zaicun.database")
 EVERY_S = 1.0
 ANSWER_WITHIN_S = 2.0
+DETAILS_EVERY = 5
+"""Beats between two looks at how far plausibility is behind."""
 AFRESH_EVERY = 30
 """Beats on one connection: settings of the role or the database show only in sessions begun after their change."""
 SILENT_AFTER_S = EVERY_S + ANSWER_WITHIN_S + 0.5
@@ -41,6 +44,8 @@ class Pulse:
         self._steps: list[clock_watch.Step] = []
         self.unsafe = ""
         """Why what is stored now could be lost; empty when all is well."""
+        self.assessed_until: datetime | None = None
+        """Every check-in received before this was assessed; None before the first one was."""
 
     def start(self) -> None:
         """Listen once, then go on in a thread of its own. A database that does not answer yet stops nothing."""
@@ -128,6 +133,9 @@ class Pulse:
         row: tuple[str, ...] | None = self._connection.execute(durable.LOOK).fetchone()
         if row is None:
             raise psycopg.OperationalError("no answer")
+        if self._beats % DETAILS_EVERY == 1:
+            mark = self._connection.execute("SELECT until FROM assessment_marks").fetchone()
+            self.assessed_until = None if mark is None else mark[0]
         return row
 
     def _judge(self, row: tuple[str, ...]) -> None:

@@ -20,12 +20,14 @@ from sqlalchemy import orm
 from server import audit, clock, clock_watch, jobs, logs, runtime, vitals
 from server import settings as settings_module
 from server.checkins import rejudging
+from server.checkins.rules import Cause
 from server.compliance import recomputing
 from server.console import plainly
 from server.db import Database
 from server.month.masks import Month
 from server.privacy import retention
 from server.problems import Problem
+from server.review import assessing, fleet, inbox
 from server.settings import Settings
 
 LOG = logging.getLogger("zaicun.scheduler")
@@ -70,7 +72,7 @@ OVERLOOKED_FOR = timedelta(days=62)
 def judge_overlooked(session: orm.Session, day: date) -> dict[str, object]:
     """Judge again what was checked in while the posting for it was being written (ruling 10)."""
     condition = rejudging.overlooked(day - OVERLOOKED_FOR)
-    outcome = rejudging.judge_again(session, condition, cause="roster", write=True)
+    outcome = rejudging.judge_again(session, condition, cause=Cause.ROSTER, write=True)
     return {"judged": outcome.judged, "changed": len(outcome.changes)}
 
 
@@ -84,12 +86,49 @@ def purge(session: orm.Session, day: date) -> dict[str, object]:
     return retention.purge(session, day)
 
 
+def ask_about_months(session: orm.Session, day: date) -> dict[str, object]:
+    """Ask reviewers about months of this and the last one that unsure days decide, or too many of them (ruling 2)."""
+    months = {Month.of(day), Month.of(day.replace(day=1) - timedelta(days=1))}
+    return {"opened": inbox.open_for_months(session, months)}
+
+
+def watch_fleet(session: orm.Session, day: date) -> dict[str, object]:
+    """Learn the habits of clients, and raise the alarm about one whose positions moved as one (edge 40)."""
+    found = fleet.watch(session, day)
+    if found["raised"]:
+        LOG.error("a client's positions moved as one; see `zaicun plausibility alarms`")
+    return found
+
+
+def assess_overlooked(session: orm.Session, day: date) -> dict[str, object]:
+    """Assess what the worker passed over, because a server's clock was set back or a group took unusually long."""
+    begin = datetime.combine(day - timedelta(days=3), datetime.min.time(), ZONE)
+    done = assessing.sweep(session, begin)
+    return {"assessed": done.taken, "opened": done.opened}
+
+
 JOBS = (
     Job("verify-months", 2, 10, verify_months),
     Job("judge-overlooked", 1, 40, judge_overlooked),
+    Job("assess-overlooked", 2, 25, assess_overlooked),
+    Job("review-months", 2, 40, ask_about_months),
     Job("fade", 3, 10, fade),
+    Job("watch-fleet", 3, 25, watch_fleet),  # After the fading: points that it took are forgotten here too.
     Job("purge", 3, 40, purge),
 )
+ASSESS_S = 15
+"""How often it is looked whether check-ins have come that plausibility has not seen."""
+
+
+def assess(database: Database) -> None:
+    """Assess what has come since the last time. Whoever of several schedulers comes first does it."""
+    try:
+        done = assessing.catch_up(database)
+    except Problem as problem:
+        LOG.warning("check-ins could not be assessed", extra={"problem": problem.kind.code})
+        return
+    if done.opened:
+        LOG.info("plausibility: %s assessed, %s to be reviewed", done.taken, done.opened)
 
 
 def run(database: Database, job: Job, now: datetime) -> bool:
@@ -134,7 +173,7 @@ def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
     # Its sessions carry its name: by them the service tells whether a scheduler lives (vitals.py).
     named = sa.make_url(settings.database_url).update_query_dict({"application_name": vitals.SCHEDULER})
-    database = Database(named.render_as_string(hide_password=False), pool_size=2, statement_timeout_s=600)
+    database = Database(named.render_as_string(hide_password=False), pool_size=3, statement_timeout_s=600)
     catch_up(database)
     scheduler = BlockingScheduler(timezone=ZONE)
     for job in JOBS:
@@ -148,6 +187,9 @@ def serve(settings: Settings) -> None:
             * 3600,  # The default is one second; the ledger keeps a late run from being a second.
         )
 
+    scheduler.add_job(
+        lambda: assess(database), "interval", seconds=ASSESS_S, id="assess", coalesce=True, max_instances=1
+    )
     # A sign of life that a job which hangs does not hold up: it has a thread and a connection of its own.
     scheduler.add_job(lambda: beat(database), "interval", seconds=BEAT_S, id="beat", coalesce=True)
 

@@ -31,16 +31,26 @@ _SCHEDULER = """SELECT count(*),
     extract(epoch FROM max(clock_timestamp() - xact_start) FILTER (WHERE state <> 'idle'))::float8
 FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"""
 
+_REVIEWS = """SELECT COALESCE((SELECT extract(epoch FROM until)::float8 FROM assessment_marks), 0),
+    (SELECT count(*) FROM review_items WHERE state IN ('open', 'needs-more')),
+    (SELECT count(*) FROM datum_alarms WHERE closed_at IS NULL)"""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the database said: seconds it took, Unix times of the jobs, and the scheduler's sessions."""
+    """What the database said: seconds it took, Unix times of the jobs, the scheduler's sessions, what people are asked.
+
+    `assessed_until` is the Unix time up to which every check-in was assessed; 0 before the first one was.
+    """
 
     seconds: float
     jobs: Mapping[str, float] = field(default_factory=dict)
     sessions: int = 0
     silent_s: float | None = None
     busy_s: float | None = None
+    assessed_until: float = 0.0
+    reviews: int = 0
+    alarms: int = 0
 
 
 class Vitals:
@@ -85,10 +95,12 @@ class Vitals:
         try:
             jobs = await (await connection.execute(_JOBS)).fetchall()
             row = await (await connection.execute(_SCHEDULER, [SCHEDULER])).fetchone()
+            asked = await (await connection.execute(_REVIEWS)).fetchone()
         finally:
             connection.pgconn.finish()
         sessions, silent_s, busy_s = row or (0, None, None)
-        return Answer(time.perf_counter() - began, dict(jobs), sessions, silent_s, busy_s)
+        took = time.perf_counter() - began
+        return Answer(took, dict(jobs), sessions, silent_s, busy_s, *(asked or ()))
 
     def _give_up(self, task: asyncio.Task[Answer]) -> None:
         if self._asking is not task:
@@ -124,6 +136,8 @@ class Vitals:
                 _one("zaicun_database_answer_seconds", "Connecting and asking, together.", answer.seconds),
                 _one("zaicun_scheduler_up", "Whether a scheduler is connected.", float(answer.sessions > 0)),
             ]
+        if answer is not None:
+            told += _reviews(answer)
         if answer is not None and answer.silent_s is not None:
             told += [
                 _one(
@@ -138,6 +152,20 @@ class Vitals:
                 ),
             ]
         return told
+
+
+def _reviews(answer: Answer) -> list[Metric]:
+    return [
+        _one(
+            "zaicun_reviews_waiting", "Items of the review queue without a decision.", float(answer.reviews)
+        ),
+        _one("zaicun_datum_alarms_open", "Clients whose positions moved as one.", float(answer.alarms)),
+        _one(
+            "zaicun_plausibility_assessed_until_timestamp_seconds",
+            "Every check-in received before this (Unix time) was assessed: a minute ago when nothing waits; 0: none yet.",
+            answer.assessed_until,
+        ),
+    ]
 
 
 def _one(name: str, text: str, value: float) -> Metric:

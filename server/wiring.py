@@ -1,13 +1,16 @@
 """What upper rooms give to lower ones, installed once a process by the application and by the commands."""
 
 from server.auth.queries import AccountsByLogin
+from server.checkins import hooks as checkin_hooks
 from server.checkins.rejudging import Judgements
 from server.places import hooks as place_hooks
+from server.review.own import reviews_of
 from server.roster import hooks as roster_hooks
 
 
 def install() -> None:
-    """Tell places and roster who judges check-ins again, and places who stands behind a login."""
+    """Tell places and roster who judges check-ins again, places who stands behind a login, check-ins who reviews them."""
     judgements = Judgements()
     place_hooks.install(judgements=judgements, accounts=AccountsByLogin())
     roster_hooks.install("check-ins", judgements.postings_changed)
+    checkin_hooks.install(reviews_of)

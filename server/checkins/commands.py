@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from server import audit, terminal
 from server import clock_steps as steps
 from server.checkins import rejudging
+from server.checkins.rules import Cause
 from server.places.rules import BEIJING
 
 
@@ -52,7 +53,7 @@ def judge_again(since: datetime, region: str, *, write: bool, reason: str | None
     begin = since.replace(tzinfo=BEIJING)
     with terminal.opened() as (database, _), database.write() as session:
         outcome = rejudging.judge_again(
-            session, rejudging.since(begin, region), cause="boundary", write=write
+            session, rejudging.since(begin, region), cause=Cause.BOUNDARY, write=write
         )
         if write:
             audit.record(session, None, "checkin:judge-again", ("region", region), since=begin.isoformat(), reason=reason, changes=len(outcome.changes))  # fmt: skip

@@ -18,7 +18,8 @@ from geo.verdict import VerdictKind
 from server import db
 from server.checkins import codes, views
 from server.checkins.instants import Doubt, TimeBasis
-from server.checkins.rules import EpochCause, Standing
+from server.checkins.plausibility.shifts import Shift
+from server.checkins.rules import AlarmOutcome, EpochCause, Standing
 
 Small = sa.SmallInteger
 Real = postgresql.REAL
@@ -305,7 +306,7 @@ class Judgement(db.Base):
     person_id: Mapped[UUID]
     checkin_id: Mapped[UUID]
     at: Mapped[datetime]
-    cause: Mapped[str]  # "roster" or "boundary"
+    cause: Mapped[str]  # rules.Cause
     verdict: Mapped[str]
     reason: Mapped[str]
     standing: Mapped[str]
@@ -317,6 +318,44 @@ class Judgement(db.Base):
     village_code: Mapped[str | None]
     zone_name: Mapped[str | None]
     versions: Mapped[list[UUID] | None] = mapped_column(postgresql.ARRAY(sa.Uuid()))
+    decision_id: Mapped[
+        UUID | None
+    ]  # The reviewer's decision that holds, carried on by each later judgement.
+
+
+class DatumAlarm(db.Base):
+    """A client whose people's positions moved together by the offset of another datum (edge 40): the client's fault.
+
+    What is `outside` by it is held as unsure, while the alarm is open and, if it is confirmed, for its time for good.
+    """
+
+    __tablename__ = "datum_alarms"
+    __table_args__ = (
+        sa.Index(
+            "datum_alarms_open_key",
+            "client",
+            "shift",
+            unique=True,
+            postgresql_where=sa.text("closed_at IS NULL"),
+        ),
+        sa.CheckConstraint("(closed_at IS NULL) = (outcome IS NULL)", name="closed_with_an_outcome"),
+        db.one_of("shift", Shift),
+        db.one_of("outcome", AlarmOutcome),
+        {"info": {"grant": db.changing("closed_at", "closed_by", "outcome", "closing_reason")}},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    client: Mapped[str]
+    shift: Mapped[str]
+    people: Mapped[int]  # Who used the client before and in the days looked at,
+    moved: Mapped[int]  # and how many of them moved.
+    power: Mapped[float] = mapped_column(Real)  # Of ten: how probable so many are by chance.
+    since: Mapped[datetime]
+    raised_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None]
+    outcome: Mapped[str | None]
+    closing_reason: Mapped[str | None]
 
 
 class Withdrawal(db.Base):

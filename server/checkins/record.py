@@ -14,7 +14,7 @@ import orjson
 from geo.verdict import SENTENCES, Band, VerdictKind
 from server.checkins import receipts
 from server.checkins.instants import LATE_AFTER
-from server.checkins.rules import Kind, NoPosition, Standing
+from server.checkins.rules import HELD, HELD_REASON, Kind, NoPosition, Standing
 from server.checkins.schemas import CheckInOut, MonthSoFar, TimeTold
 from server.checkins.time_words import time_told
 from server.month.statements import shown
@@ -194,6 +194,8 @@ def sentence(reason: str, zone_name: str | None) -> tuple[str, str]:
 
 @lru_cache(maxsize=64)
 def _sentences(reason: str) -> tuple[str, str]:
+    if reason == HELD_REASON:
+        return HELD[0], HELD[1]
     return next((text[0], text[1]) for code, text in SENTENCES.items() if str(code) == reason)
 
 

@@ -17,10 +17,12 @@ from sqlalchemy import orm
 from geo.verdict import Verdict, VerdictKind
 from geo.zones import EXCLUDED_KINDS
 from server import clock
-from server.checkins import dating, judging, queries, recounting, storing
+from server.checkins import dating, holding, judging, queries, recounting, storing
+from server.checkins.holding import Hold
 from server.checkins.judging import Views
 from server.checkins.models import CheckIn, CheckInPosition, Judgement
 from server.checkins.record import StoredPosition, from_row
+from server.checkins.rules import HELD_REASON, Cause, Standing
 from server.month import book
 from server.places.atlas import SHAPES_SQL, VERSIONS_SQL, Atlas, Register, Stored
 from server.places.hooks import Effect, ZoneChange
@@ -60,6 +62,14 @@ class _Row:
         return (self.newest or self.checkin).verdict
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The shapes at hand: those read so far, and those of changes that are not published yet."""
+
+    atlas: Atlas
+    drawn: Mapping[UUID, Stored]
+
+
 def views_of(session: orm.Session, changes: Sequence[ZoneChange] = ()) -> Views:
     """Read what judging knows, as if `changes` were published already."""
     rows: list[Sequence[Any]] = [tuple(row) for row in _driver(session, VERSIONS_SQL, ())]
@@ -89,14 +99,22 @@ def judge_again(
     cause: str,
     write: bool,
     changes: Sequence[ZoneChange] = (),
+    only_held: bool = False,
 ) -> Outcome:
-    """Judge the check-ins of a condition by what is known now; with `write`, keep what differs and recount its days."""
-    atlas, views = Atlas(), None
-    drawn = {
-        c.version_id: Stored(str(c.kind), c.name, shapely.to_wkb(c.shape), c.accuracy_m)
-        for c in changes
-        if c.shape
-    }
+    """Judge the check-ins of a condition by what is known now; with `write`, keep what differs and recount its days.
+
+    With `only_held` nothing is kept but what a client's datum in doubt makes of it (holding.py).
+    """
+    views = None
+    known = _Known(
+        Atlas(),
+        {
+            c.version_id: Stored(str(c.kind), c.name, shapely.to_wkb(c.shape), c.accuracy_m)
+            for c in changes
+            if c.shape
+        },
+    )
+    holds = holding.holds(session)
     outcome = Outcome([])
     after: tuple[UUID, UUID] | None = None
     while rows := _batch(session, condition, after):
@@ -104,25 +122,48 @@ def judge_again(
         views = views or views_of(
             session, changes
         )  # Read only if there is anything to judge: rosters are long.
-        judged = _judge(session, rows, views, atlas, drawn)
+        judged = _judge(session, rows, views, known, holds)
         outcome.judged += len(rows)
         outcome.faded += sum(row.position is None and row.checkin.commitment is not None for row in rows)
-        found = [
-            (row, question, verdict) for row, question, verdict in judged if _differs(row, question, verdict)
-        ]
+        found = [each for each in judged if _differs(each) and (each.held or not only_held)]
         outcome.changes += [
-            Change(row.checkin.person_id, row.checkin.id, row.checkin.day, row.verdict, verdict.kind)
-            for row, _, verdict in found
+            Change(
+                each.row.checkin.person_id,
+                each.row.checkin.id,
+                each.row.checkin.day,
+                each.row.verdict,
+                each.verdict.kind,
+            )
+            for each in found
         ]
         if write and found:
             _write(session, found, cause)
     return outcome
 
 
-def _differs(row: _Row, question: judging.Question, verdict: Verdict) -> bool:
-    matched = question.matched(verdict)
-    speaks = row.newest or row.checkin
-    return (verdict.kind, matched and matched.id) != (speaks.verdict, speaks.posting_id)
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """A check-in judged again: by the postings and the policy of a question, perhaps held in its maker's favour."""
+
+    row: _Row
+    question: judging.Question
+    verdict: Verdict
+    held: bool
+
+    @property
+    def reason(self) -> str:
+        return HELD_REASON if self.held else self.verdict.reason
+
+
+def _differs(again: _Again) -> bool:
+    matched = again.question.matched(again.verdict)
+    speaks = again.row.newest or again.row.checkin
+    was_held = speaks.reason == HELD_REASON
+    return (again.verdict.kind, matched and matched.id, again.held) != (
+        speaks.verdict,
+        speaks.posting_id,
+        was_held,
+    )
 
 
 def _batch(
@@ -143,29 +184,43 @@ def _batch(
 
 
 def _judge(
-    session: orm.Session, rows: Sequence[_Row], views: Views, atlas: Atlas, drawn: Mapping[UUID, Stored]
-) -> list[tuple[_Row, judging.Question, Verdict]]:
+    session: orm.Session, rows: Sequence[_Row], views: Views, known: _Known, holds: Sequence[Hold]
+) -> list[_Again]:
     judgeable = [row for row in rows if row.position is not None or row.checkin.commitment is None]
     people = sorted({row.checkin.person_id for row in judgeable})
     days = [row.checkin.day for row in judgeable] or [clock.now().date()]
     span = (people, max(days) + timedelta(days=3), min(days) - timedelta(days=3))
     postings = storing.postings_by_person(_driver(session, storing.POSTINGS, span))
-    asked = []
+    asked: list[judging.Question] = []
+    back: list[judging.Question | None] = []
     for row in judgeable:
-        fix = (
-            judging.fix_again(from_row(vars(row.checkin)), _position(row.position)) if row.position else None
-        )
-        asked.append(judging.ask(row.checkin.event_at, fix, postings.get(row.checkin.person_id, ()), views))
-    missing = atlas.missing({q.assigned for q in asked}, {q.excluded for q in asked if q.excluded})
+        made = row.checkin
+        fix = judging.fix_again(from_row(vars(made)), _position(row.position)) if row.position else None
+        own = postings.get(made.person_id, ())
+        moved = holding.moved_back(fix, made.client, made.event_at, holds)
+        asked.append(judging.ask(made.event_at, fix, own, views))
+        back.append(judging.ask(made.event_at, moved, own, views) if moved else None)
+    _fetch(session, known, [*asked, *(each for each in back if each)])
+    judged = [_again(*each, known.atlas) for each in zip(judgeable, asked, back, strict=True)]
+    known.atlas.trim()
+    return judged
+
+
+def _fetch(session: orm.Session, known: _Known, asked: Sequence[judging.Question]) -> None:
+    """Put the shapes that the questions need into the atlas."""
+    missing = known.atlas.missing({q.assigned for q in asked}, {q.excluded for q in asked if q.excluded})
     if missing:
         shapes = {
             row[0]: Stored(row[1], row[2], bytes(row[3]), row[4])
             for row in _driver(session, SHAPES_SQL, {"ids": missing})
         }
-        atlas.put({version: shapes.get(version) or drawn[version] for version in missing})
-    judged = [(row, q, judging.decide(q, atlas)) for row, q in zip(judgeable, asked, strict=True)]
-    atlas.trim()
-    return judged
+        known.atlas.put({version: shapes.get(version) or known.drawn[version] for version in missing})
+
+
+def _again(row: _Row, question: judging.Question, back: judging.Question | None, atlas: Atlas) -> _Again:
+    verdict = judging.decide(question, atlas)
+    held = None if back is None else holding.held(verdict, judging.decide(back, atlas))
+    return _Again(row, question, held or verdict, held=held is not None)
 
 
 def _position(position: CheckInPosition) -> StoredPosition:
@@ -180,21 +235,24 @@ def _position(position: CheckInPosition) -> StoredPosition:
     )
 
 
-def _write(session: orm.Session, found: Sequence[tuple[_Row, judging.Question, Verdict]], cause: str) -> None:
+def _write(session: orm.Session, found: Sequence[_Again], cause: str) -> None:
     now = clock.now()
-    for row, question, verdict in found:
+    for again in found:
+        row, question, verdict = again.row, again.question, again.verdict
         matched = question.matched(verdict)
+        # What a reviewer decided is not undone by a better boundary; that is an appeal's to do.
+        decision_id = row.newest.decision_id if row.newest else None
+        dated = dating.dated_again(row.checkin, question.policy)
+        standing = judging.standing_of(verdict, dated, question.policy)
         session.add(
             Judgement(
                 person_id=row.checkin.person_id,
                 checkin_id=row.checkin.id,
                 at=now,
-                cause=cause,
+                cause=Cause.DATUM_SHIFT if again.held else cause,
                 verdict=verdict.kind,
-                reason=verdict.reason,
-                standing=judging.standing_of(
-                    verdict, dating.dated_again(row.checkin, question.policy), question.policy
-                ),
+                reason=again.reason,
+                standing=Standing.NOT_COUNTED if decision_id else standing,
                 band=verdict.band,
                 margin_m=judging.real(verdict.margin_m),
                 p_inside=judging.real(verdict.p),
@@ -203,14 +261,26 @@ def _write(session: orm.Session, found: Sequence[tuple[_Row, judging.Question, V
                 village_code=matched.village_code if matched else None,
                 zone_name=verdict.zone_name if verdict.kind is VerdictKind.TOWN else None,
                 versions=list(verdict.versions) or None,
+                decision_id=decision_id,
             )
         )
     session.flush()
-    recounting.recount(session, {(row.checkin.person_id, row.checkin.day) for row, _, _ in found})
+    recounting.recount(session, {(each.row.checkin.person_id, each.row.checkin.day) for each in found})
 
 
 def _driver(session: orm.Session, statement: str, parameters: Any) -> Sequence[Sequence[Any]]:  # noqa: ANN401  psycopg takes a tuple or a dict.
     return [tuple(row) for row in session.connection().exec_driver_sql(statement, parameters)]
+
+
+def hold(session: orm.Session, keys: Sequence[tuple[UUID, UUID]] | None = None) -> int:
+    """Hold as unsure what is outside by a datum in doubt, of these check-ins (person, id) or of all; return how many."""
+    known = holding.holds(session)
+    if not known or keys == []:
+        return 0
+    condition = holding.in_doubt(known)
+    if keys is not None:
+        condition = sa.and_(condition, sa.tuple_(CheckIn.person_id, CheckIn.id).in_(list(keys)))
+    return len(judge_again(session, condition, cause=Cause.DATUM_SHIFT, write=True, only_held=True).changes)
 
 
 class Judgements:
@@ -222,7 +292,7 @@ class Judgements:
             return Effect(check_ins=0, people=0)
         since = min(change.valid_from for change in changes)
         outcome = judge_again(
-            session, CheckIn.event_at >= since, cause="boundary", write=False, changes=changes
+            session, CheckIn.event_at >= since, cause=Cause.BOUNDARY, write=False, changes=changes
         )
         return Effect(check_ins=len(outcome.changes), people=len({c.person_id for c in outcome.changes}))
 
@@ -232,7 +302,7 @@ class Judgements:
     def region_followed(self, session: orm.Session, codes: Sequence[str], from_day: date) -> None:
         """Judge again what was checked in since the day in merged villages: their postings are elsewhere now."""
         condition = sa.and_(CheckIn.village_code.in_(codes), CheckIn.day >= from_day)
-        judge_again(session, condition, cause="roster", write=True)
+        judge_again(session, condition, cause=Cause.ROSTER, write=True)
 
     def postings_changed(
         self, session: orm.Session, person_id: UUID, from_day: date, until_day: date | None
@@ -242,7 +312,7 @@ class Judgements:
         condition = sa.and_(CheckIn.person_id == person_id, CheckIn.day >= from_day - timedelta(days=1))
         if until_day is not None:
             condition = sa.and_(condition, CheckIn.day <= until_day + timedelta(days=1))
-        judge_again(session, condition, cause="roster", write=True)
+        judge_again(session, condition, cause=Cause.ROSTER, write=True)
 
 
 def since(moment: datetime, region: str) -> sa.ColumnElement[bool]:

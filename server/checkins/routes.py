@@ -1,6 +1,6 @@
 """Check-ins over HTTP."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from sqlalchemy import orm
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -16,7 +17,7 @@ from server import clock, clock_watch, http, metrics, pages, problems
 from server.access import Who
 from server.auth import anchors
 from server.auth.keys import KeySet
-from server.checkins import batches, instants, queries, service
+from server.checkins import batches, hooks, instants, queries, service
 from server.checkins import intake as intakes
 from server.checkins.instants import Anchored, Reading, Running
 from server.checkins.judging import E7, Incoming
@@ -30,6 +31,7 @@ from server.checkins.schemas import (
     CheckInOut,
     JudgedAgain,
     OwnCheckInOut,
+    ReviewedOut,
     RunningClockIn,
     WithdrawIn,
 )
@@ -251,8 +253,8 @@ def own(who: Cadre, db: Db, limit: Limit = 50, cursor: Cursor = None) -> Page[Ow
     person_id = _person(who)
     with db.read() as session:
         rows = queries.own_page(session, person_id, pages.decode(cursor, UUID), limit)
-    shown, following = pages.cut(rows, limit, lambda seen: (seen.checkin.id,))
-    return Page(items=[_own(seen) for seen in shown], next_cursor=following)
+        shown, following = pages.cut(rows, limit, lambda seen: (seen.checkin.id,))
+        return Page(items=_own(session, person_id, shown), next_cursor=following)
 
 
 @router.get(
@@ -280,7 +282,7 @@ def one(checkin_id: UUID, who: Cadre, db: Db) -> OwnCheckInOut:
     """Read one of one's own check-ins (签到详情)."""
     person_id = _person(who)
     with db.read() as session:
-        return _own(queries.access_own(session, person_id, checkin_id))
+        return _own(session, person_id, [queries.access_own(session, person_id, checkin_id)])[0]
 
 
 @router.post(
@@ -294,10 +296,16 @@ def withdraw(checkin_id: UUID, given: WithdrawIn, who: Cadre, db: Db) -> OwnChec
     """Take back one's own mistaken check-in within the minutes of the policy (撤回). It stays, marked."""
     person_id = _person(who)
     with db.write() as session:
-        return _own(service.withdraw(session, who, person_id, checkin_id, given.reason))
+        withdrawn = service.withdraw(session, who, person_id, checkin_id, given.reason)
+        return _own(session, person_id, [withdrawn])[0]
 
 
-def _own(seen: Seen) -> OwnCheckInOut:
+def _own(session: orm.Session, person_id: UUID, rows: Sequence[Seen]) -> list[OwnCheckInOut]:
+    reviews = hooks.reviews(session, person_id, [seen.checkin.id for seen in rows])
+    return [_one(seen, reviews.get(seen.checkin.id)) for seen in rows]
+
+
+def _one(seen: Seen, review: ReviewedOut | None) -> OwnCheckInOut:
     row, position, later = seen.checkin, seen.position, seen.judgement
     again = None
     if later is not None:
@@ -316,6 +324,7 @@ def _own(seen: Seen) -> OwnCheckInOut:
         withdrawn_at=seen.withdrawal.at if seen.withdrawal else None,
         duplicate_of=seen.duplicate_of,
         judged_again=again,
+        review=review,
         lon=position.lon_e7 / E7 if position else None,
         lat=position.lat_e7 / E7 if position else None,
         datum=row.datum,

@@ -15,6 +15,8 @@ from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
+from geo.fix import Sentence
+
 
 class Kind(StrEnum):
     """What a check-in says (ruling 7). For the daily tap all three show presence alike."""
@@ -50,6 +52,31 @@ class EpochCause(StrEnum):
     FIRST = "first"
     RESTORED = "restored"  # By `zaicun restore`.
     OTHER = "other"  # An operator said so, after another way of bringing the database back.
+
+
+class Cause(StrEnum):
+    """Why a check-in was judged again."""
+
+    ROSTER = "roster"
+    BOUNDARY = "boundary"
+    DATUM_SHIFT = "datum-shift"
+    REVIEW = "review"
+    APPEAL = "appeal"
+
+
+class AlarmOutcome(StrEnum):
+    """What an alarm turned out to be when it was closed."""
+
+    CONFIRMED = "confirmed"  # The client was wrong: what was held stays unsure.
+    DISMISSED = "dismissed"  # It was not: what was held is judged as it came.
+
+
+HELD_REASON = "datum-shift"
+"""The reason of a verdict that is held as unsure because the client's datum is in doubt (edge 40)."""
+HELD = Sentence(
+    "应用版本的坐标系可能有误，查明之前按位置不确定计（暂计）。",
+    "The app's version may convert positions wrongly; until that is cleared up, the place counts as unsure.",
+)
 
 
 DOUBLE_TAP = timedelta(minutes=2)

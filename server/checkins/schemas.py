@@ -25,7 +25,7 @@ from geo.datum import Datum
 from geo.fix import POSITION_FAULTS, position_fault
 from geo.verdict import Band, VerdictKind
 from server.checkins.instants import Doubt, TimeBasis
-from server.checkins.rules import Kind, NoPosition, Standing
+from server.checkins.rules import Cause, Kind, NoPosition, Standing
 from server.given import DAY, Id, In, Word, instant
 
 
@@ -332,12 +332,43 @@ class JudgedAgain(BaseModel):
     """A later judgement, after the roster or a boundary was corrected."""
 
     at: datetime
-    cause: Literal["roster", "boundary"]
+    cause: Cause
     verdict: VerdictKind
     standing: Standing
     reason: str
     reason_zh: str
     reason_en: str
+
+
+class ReviewSentence(BaseModel):
+    """Something that was noticed, in words."""
+
+    code: str
+    zh: str
+    en: str
+
+
+class ReviewDecision(BaseModel):
+    """What a reviewer last said. `id` is what an appeal names."""
+
+    id: UUID
+    at: datetime
+    step: Literal["needs-more", "accepted", "rejected"]
+    reason: str | None
+    reason_zh: str | None
+    reason_en: str | None
+    text: str | None
+
+
+class ReviewedOut(BaseModel):
+    """How the review of an own check-in stands (复核). Until somebody decides, it counts as its verdict says."""
+
+    id: UUID = Field(description="复核事项 / the item of the review queue")
+    state: Literal["open", "needs-more", "accepted", "rejected"]
+    zh: str
+    en: str
+    signals: list[ReviewSentence]
+    decision: ReviewDecision | None
 
 
 class OwnCheckInOut(CheckInOut):
@@ -348,6 +379,7 @@ class OwnCheckInOut(CheckInOut):
         None, description="两分钟内的重复签到 / the earlier one of a double tap"
     )
     judged_again: JudgedAgain | None = None
+    review: ReviewedOut | None = Field(None, description="复核情况，没有时为空 / its review, if there is one")
     lon: float | None = Field(None, description="本人可见的原始坐标 / the coordinates as sent, for oneself")
     lat: float | None = None
     datum: Datum | None = None

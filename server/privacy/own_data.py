@@ -31,11 +31,13 @@ OWN: Mapping[str, str] = {
     "accounts": "id = me.account",
     "audit_log": "(subject_kind = 'account' AND subject_id = CAST(me.account AS text))"
     " OR (subject_kind = 'person' AND subject_id = CAST(me.person AS text)) OR actor_id = me.account",
+    "checkin_assessments": "seq IN (SELECT seq FROM checkin_rows WHERE person_id = me.person)",
     "checkin_attempts": _PERSON,
     "checkin_judgements": _PERSON,
     "checkin_old_receipts": _PERSON,
     "checkin_points": _PERSON,
     "checkin_rows": _PERSON,
+    "checkin_spots": _PERSON,
     "checkin_times": "seq IN (SELECT seq FROM checkin_rows WHERE person_id = me.person)",
     "checkin_withdrawals": _PERSON,
     "day_fact_withdrawals": "fact_id IN (SELECT id FROM day_facts WHERE person_id = me.person)",
@@ -57,6 +59,8 @@ OWN: Mapping[str, str] = {
     "posting_history": _POSTINGS,
     "posting_places": _POSTINGS,
     "postings": _PERSON,
+    "review_items": _PERSON,
+    "review_turns": "item_id IN (SELECT id FROM review_items WHERE person_id = me.person)",
     "roster_rows": _PERSON,
     "sessions": _ACCOUNT,
 }

@@ -25,6 +25,7 @@ from server import ids
 from server.access import Role
 from server.checkins.models import CheckIn
 from server.checkins.rejudging import judge_again
+from server.checkins.rules import Cause
 from server.compliance.recomputing import different_masks
 from server.month.masks import Month, day_mask
 from server.roster.models import Posting
@@ -120,16 +121,16 @@ def test_publishing_alters_nothing_and_judging_again_is_a_decision(
     assert sure(service, cadre.person_id) == 0
     condition = CheckIn.event_at >= NOON - timedelta(days=1)
     with service.database.write() as session:
-        tried = judge_again(session, condition, cause="boundary", write=False)
+        tried = judge_again(session, condition, cause=Cause.BOUNDARY, write=False)
     assert [(c.before, c.after) for c in tried.changes if c.checkin_id == one] == [("outside", "inside")]
     assert own(service, cadre.token, one)["judged_again"] is None
     with service.database.write() as session:
-        judge_again(session, condition, cause="boundary", write=True)
+        judge_again(session, condition, cause=Cause.BOUNDARY, write=True)
     assert own(service, cadre.token, one)["judged_again"]["cause"] == "boundary"
     assert sure(service, cadre.person_id) == day_mask(16)
     with service.database.write() as session:
         assert (
-            judge_again(session, condition, cause="boundary", write=True).changes == []
+            judge_again(session, condition, cause=Cause.BOUNDARY, write=True).changes == []
         )  # Again: nothing to do.
 
 
@@ -142,7 +143,7 @@ def test_what_has_faded_cannot_be_judged_again_and_is_counted(
         client.put(f"/v1/check-ins/{one}", json=check_in(NOON))
     with service.database.write() as session:
         fade(session, one)
-        found = judge_again(session, CheckIn.id == one, cause="boundary", write=True)
+        found = judge_again(session, CheckIn.id == one, cause=Cause.BOUNDARY, write=True)
     assert (found.judged, found.faded, found.changes) == (1, 1, [])
     assert sure(service, cadre.person_id) == day_mask(16)
 
@@ -236,7 +237,7 @@ def moved_away(service: Service, town: str, people: int) -> tuple[int, list[tupl
         session.flush()
         sa.event.listen(sa.Engine, "before_cursor_execute", count)
         try:
-            judge_again(session, CheckIn.village_code == world.village, cause="boundary", write=True)
+            judge_again(session, CheckIn.village_code == world.village, cause=Cause.BOUNDARY, write=True)
         finally:
             sa.event.remove(sa.Engine, "before_cursor_execute", count)
     query = sa.text("SELECT sure, outside FROM person_months WHERE person_id = :p AND month = '2026-11-01'")

@@ -460,3 +460,20 @@ def _csv(*rows: tuple[str, ...]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
+
+
+# --- reviews
+@_aim
+def take_review(aim: Aim) -> Sent:
+    return Sent({"review_id": aim.review}, headers=_ANY)
+
+
+@_aim
+def reject_check_in(aim: Aim) -> Sent:
+    said = {"decision": "rejected", "reason": "not-there", "text": "经核实当时不在村。"}
+    return Sent({"review_id": aim.review}, headers=_ANY, body={"id": _new(), **said})
+
+
+@_aim
+def one_review(aim: Aim) -> Sent:
+    return Sent({"review_id": aim.review})

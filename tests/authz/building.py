@@ -59,6 +59,7 @@ from server.places import publishing
 from server.places.models import BoundaryFeature, BoundaryImport, BoundaryReport, RegionSuccessor
 from server.places.rules import ImportState, Source
 from server.privacy.models import LegalHold
+from server.review.models import Assessment, ReviewItem
 from server.roster.models import Person, Unit
 from server.roster.rules import EndReason
 from server.settings import Settings
@@ -323,6 +324,11 @@ class Builder:
         )  # fmt: skip
         session.flush()
         target.ids |= {"checkin": str(key), "other_checkin": str(other), "attempt": attempt}
+        if target.relation not in {
+            "void",
+            "ended",
+        }:  # What was made there without a posting waits for nobody.
+            self._review(session, target, rows[0])
         places = [f"{lon / 1e7:.7f}".rstrip("0"), f"{lat / 1e7:.7f}".rstrip("0"), str(lon), str(lat)]
         target.secrets |= {"position": places, "note": [note], "attempt": [attempt]}
 
@@ -338,6 +344,23 @@ class Builder:
         session.add_all([key, epoch])
         session.flush()
         return key.id
+
+    def _review(self, session: orm.Session, target: Target, made: CheckInRow) -> None:
+        """Let the check-in wait for a review, in the village that its own is today."""
+        session.add(
+            Assessment(
+                seq=made.seq, revision=0, at=NOW, policy=1, score=60, drawn=False, band="review",
+                signals=[{"code": "mocked", "points": 60, "figures": {}, "check_ins": [str(made.id)]}],
+            )
+        )  # fmt: skip
+        item = ReviewItem(
+            id=ids.new_id(NOW), subject="check-in", person_id=made.person_id, checkin_id=made.id, month=None, day=made.day,
+            region_code=SUCCESSORS.get(target.village, target.village), cause="signals", opened_at=NOW,
+            state="open", revision=1, assigned_to=None,
+        )  # fmt: skip
+        session.add(item)
+        session.flush()
+        target.ids["review"] = str(item.id)
 
     def _boundary(self, session: orm.Session, target: Target) -> None:
         """Add an open boundary import of the target's town, brought in by nobody who asks."""

@@ -40,6 +40,7 @@ from server.checkins.writer import ANSWER_WITHIN_S
 from server.month.reasons import SENTENCES as DAY_SENTENCES
 from server.month.rules import ResultKind, Tier
 from server.places.zone_routes import FINEST_M
+from server.review.rules import ReviewState
 from server.settings import Settings
 
 GUIDE = (ROOT / "mobile_api_docs" / "guide.md").read_text("utf-8")
@@ -204,7 +205,14 @@ def test_every_code_and_field_exists() -> None:
         for value in kind
     }
     codes_known |= {
-        str(value) for value in (*checkin_rules.Standing, *checkin_rules.NoPosition, *DAY_SENTENCES)
+        str(value)
+        for value in (
+            *checkin_rules.Standing,
+            *checkin_rules.NoPosition,
+            *checkin_rules.Cause,
+            *ReviewState,
+            *DAY_SENTENCES,
+        )
     }
     codes_known |= set(problems.registry()) | {"no-position-required", "clock-unreadable"}
     names = _names(contract.document())

@@ -28,6 +28,9 @@ from server import clock, ids
 from server.access import Role
 from server.auth.models import Account
 from server.places import rules as place_rules
+from server.review import inbox
+from server.review.models import ReviewItem
+from server.review.rules import ReviewCause
 
 Call = Callable[[], httpx.Response]
 DISTRICT, TOWN = "500116", "500116101"
@@ -394,6 +397,29 @@ class Deeds:
         return lambda: self.district.post(
             "/v1/roster-imports", content=data, headers={"Content-Type": "text/csv"}
         )
+
+    # --- reviews
+
+    def _asked(self) -> tuple[str, dict[str, str]]:
+        """Put a check-in into the review queue; return the item's address and its tag."""
+        made = new()
+        with self.service.as_(token_for(self.service, self.cadre.account)) as phone:
+            phone.put(f"/v1/check-ins/{made}", json=check_in(clock.now())).raise_for_status()
+        asked = inbox.Asked(self.cadre.person_id, UUID(made), ReviewCause.SIGNALS)
+        with self.service.database.write() as session:
+            inbox.open_for_check_ins(session, [asked])
+            item = session.scalars(sa.select(ReviewItem).where(ReviewItem.checkin_id == UUID(made))).one()
+            path = f"/v1/reviews/{item.id}"
+        return path, self._tag(path)
+
+    def reviews_take(self) -> Call:
+        path, tag = self._asked()
+        return lambda: self.district.post(f"{path}/take", headers=tag)
+
+    def reviews_decide(self) -> Call:
+        path, tag = self._asked()
+        body = {"id": new(), "decision": "rejected", "reason": "not-there", "text": "经核实不在村。"}
+        return lambda: self.district.post(f"{path}/decide", json=body, headers=tag)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ _TELLING = re.compile(r"person_id|account_id|phone|address|client|lon_|lat_|_by$
 """Names of columns that a table about nobody cannot have without a word of why."""
 EXPLAINED = {
     "checkin_phones.client": "what a make of phone calls itself, shared by many; told by no row whose it is",
+    "client_customs.client": "the same; beside it stand counts of people",
 }
 
 

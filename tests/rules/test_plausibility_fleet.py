@@ -10,8 +10,8 @@ from pyproj import Geod
 from geo.datum import wgs84_to_gcj02
 from server.checkins.plausibility import fleet, habits
 from server.checkins.plausibility.facts import Named, Sighting, in_columns
-from server.checkins.plausibility.fleet import Shift, shifted, undone
 from server.checkins.plausibility.policy import Limits
+from server.checkins.plausibility.shifts import Shift, shifted, undone
 
 DAY_S = 86_400
 E7 = 10**7

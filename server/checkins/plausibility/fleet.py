@@ -8,24 +8,14 @@ people: the operator is alarmed, and `outside` by that cause is to be held as un
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final
 
 import numpy as np
 
-from geo.datum import Datum, FloatArray, Position, gcj02_to_bd09, gcj02_to_wgs84, to_wgs84, wgs84_to_gcj02
+from geo.datum import FloatArray, Position
 from geo.plane import Plane
 from server.checkins.plausibility.facts import DAY_S, BoolArray, Columns
+from server.checkins.plausibility.shifts import Shift, undone
 from server.checkins.plausibility.windows import day_of
-
-
-class Shift(StrEnum):
-    """By what positions moved: a conversion once too often, or once too few. Codes are for ever."""
-
-    GCJ02_ADDED = "gcj02-added"
-    GCJ02_REMOVED = "gcj02-removed"
-    BD09_ADDED = "bd09-added"
-    BD09_REMOVED = "bd09-removed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,34 +47,6 @@ class ShiftAlarm:
     power: float
     since_s: float
     who: tuple[int, ...]
-
-
-def shifted(shift: Shift, *, lon: float, lat: float) -> Position:
-    """Give where a position comes to lie when this shift befalls it. WGS-84 degrees."""
-    at = Position(lon, lat)
-    match shift:
-        case Shift.GCJ02_ADDED:
-            return wgs84_to_gcj02(lon=lon, lat=lat)
-        case Shift.GCJ02_REMOVED:
-            return gcj02_to_wgs84(lon=lon, lat=lat)
-        case Shift.BD09_ADDED:
-            at = wgs84_to_gcj02(lon=lon, lat=lat)
-            return gcj02_to_bd09(lon=at.lon, lat=at.lat)
-        case Shift.BD09_REMOVED:
-            return to_wgs84(lon=lon, lat=lat, datum=Datum.BD09)
-
-
-_UNDONE: Final = {
-    Shift.GCJ02_ADDED: Shift.GCJ02_REMOVED,
-    Shift.GCJ02_REMOVED: Shift.GCJ02_ADDED,
-    Shift.BD09_ADDED: Shift.BD09_REMOVED,
-    Shift.BD09_REMOVED: Shift.BD09_ADDED,
-}
-
-
-def undone(shift: Shift, *, lon: float, lat: float) -> Position:
-    """Give where a shifted position was before: what an `outside` is to be judged by, before it is held as unsure."""
-    return shifted(_UNDONE[shift], lon=lon, lat=lat)
 
 
 def alarms(columns: Columns, *, now_s: float, limits: SentinelLimits | None = None) -> list[ShiftAlarm]:

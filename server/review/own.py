@@ -1,0 +1,60 @@
+"""What check-ins tell their maker of a review: that there is one, what was noticed, and what was decided and why."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import orm
+
+from server.checkins.schemas import ReviewDecision, ReviewedOut, ReviewSentence
+from server.review import queries, showing
+from server.review.models import ReviewTurn
+from server.review.rules import REASONS, RejectionReason, ReviewState
+
+
+def reviews_of(
+    session: orm.Session, person_id: UUID, check_ins: Sequence[UUID]
+) -> Mapping[UUID, ReviewedOut]:
+    """Return the reviews of a person's check-ins; a rejection in the review of their month is one of theirs too."""
+    found = {
+        key: _told(item.id, ReviewState(item.state), signals, turn)
+        for key, (item, signals, turn) in queries.of_check_ins(session, person_id, check_ins).items()
+    }
+    for key, turn in queries.rejections(session, person_id, check_ins).items():
+        if key not in found or found[key].state != ReviewState.REJECTED.value:
+            found[key] = _told(turn.item_id, ReviewState.REJECTED, (), turn)
+    return found
+
+
+def _told(
+    item_id: UUID, state: ReviewState, signals: Sequence[Mapping[str, Any]], turn: ReviewTurn | None
+) -> ReviewedOut:
+    said = showing.STATES[state]
+    return ReviewedOut.model_validate(
+        {
+            "id": item_id,
+            "state": state.value,
+            "zh": said.zh,
+            "en": said.en,
+            "signals": [
+                ReviewSentence(code=each.code, zh=each.zh, en=each.en)
+                for each in showing.own_signals(signals)
+            ],
+            "decision": None if turn is None else _decision(turn),
+        }
+    )
+
+
+def _decision(turn: ReviewTurn) -> ReviewDecision:
+    why = None if turn.reason is None else REASONS[RejectionReason(turn.reason)]
+    return ReviewDecision.model_validate(
+        {
+            "id": turn.id,
+            "at": turn.at,
+            "step": turn.step,
+            "reason": turn.reason,
+            "reason_zh": None if why is None else why.zh,
+            "reason_en": None if why is None else why.en,
+            "text": turn.text,
+        }
+    )
