@@ -117,7 +117,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(roster.router)
     addresses.exact_first(app)
     documented.complete(
-        app, open_to_all=("auth-login", "auth-activate", "auth-refresh", "service-time", "receipts-keys")
-    )
+        app,
+        open_to_all=(
+            "auth-login", "auth-activate", "auth-refresh", "service-time", "receipts-keys", "notices-current", "notices-one",
+        ),
+    )  # fmt: skip
     observed.install(app, given)  # Last, because the last layer added is the outermost.
     return app

@@ -17,6 +17,7 @@ COMMANDS = {
     "keys": "server.backup.commands:keys",
     "migrate": "server.preparing:migrate_command",
     "month": "server.compliance.commands:month_group",
+    "notice": "server.notices.commands:notice",
     "openapi": "server.documents:openapi",
     "phone": "server.demo.phone_commands:phone",
     "plausibility": "server.review.commands:plausibility",

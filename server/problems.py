@@ -177,6 +177,9 @@ REFRESH_REFUSED = Kind(
     "refresh-refused", 401, "登录已失效，请重新登录", "The session cannot be renewed, log in again"
 )
 PASSWORD_REFUSED = Kind("password-refused", 422, "密码不符合要求", "The password is not acceptable")
+NOTICE_NOT_ACCEPTED = Kind(
+    "notice-not-accepted", 409, "请先阅读并接受告知书", "The notice must be accepted first"
+)
 LOGIN_TAKEN = Kind("login-taken", 409, "登录名已被使用", "The login is taken")
 PERSON_HAS_ACCOUNT = Kind("person-has-account", 409, "此人已有账号", "The person already has an account")
 PERSON_UNKNOWN = Kind("person-unknown", 422, "没有此人", "There is no such person")

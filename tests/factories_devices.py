@@ -18,6 +18,7 @@ from server import clock, ids
 from server.auth.models import Account, DeviceEvent, DeviceKey
 from server.auth.rules import KeyCause, KeyEvent
 from server.auth.sessions import Tokens, start
+from server.notices.service import default
 
 ALGORITHMS = ("ES256", "EdDSA")
 
@@ -124,7 +125,9 @@ class Keyed:
 
     def activate(self, login: str, code: str, password: str = PASSWORD, **more: Any) -> httpx.Response:
         """Use the town's one-time code."""
-        return self.open("/v1/auth/activate", {"login": login, "code": code, "password": password, **more})
+        notice = default().digest
+        body = {"login": login, "code": code, "password": password, "notice": notice, **more}
+        return self.open("/v1/auth/activate", body)
 
     def renew(self) -> httpx.Response:
         """Get the next pair of tokens."""

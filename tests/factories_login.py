@@ -9,6 +9,7 @@ from conftest import Service
 from server.auth import codes
 from server.auth.models import Account
 from server.auth.passwords import Hasher
+from server.notices.service import default
 
 PASSWORD = "春天的江边有三棵黄桷树"
 WRONG = "秋天的山上有两棵银杏树"
@@ -19,7 +20,7 @@ def log_in(service: Service, name: str, password: str, **more: str) -> httpx.Res
 
 
 def activate(service: Service, name: str, code: str, password: str = PASSWORD) -> httpx.Response:
-    body = {"login": name, "code": code, "password": password}
+    body = {"login": name, "code": code, "password": password, "notice": default().digest}
     return service.client.post("/v1/auth/activate", json=body)
 
 

@@ -141,9 +141,22 @@ class Phone:
 
     # --- logging in
 
-    def activate(self, login: str, code: str, password: str) -> None:
-        """Use the one-time code from the slip, choose a password, and be logged in."""
+    def notice(self, digest: str | None = None) -> Json:
+        """Fetch the notice about personal information (告知书) to show it: the one in force, or the one of a digest."""
+        response = self._exchange("GET", "/v1/notice" if digest is None else f"/v1/notices/{digest}", None)
+        found = _read(response, "digest")
+        if not response.is_success:
+            raise Refused(response.status_code, found)
+        return found
+
+    def activate(self, login: str, code: str, password: str, notice: str | None = None) -> None:
+        """Use the one-time code from the slip, choose a password, and be logged in.
+
+        `notice` is the digest of the notice that the person accepted; without it the first activation is refused.
+        """
         body = {"login": login, "code": code, "password": password, "client": self.label}
+        if notice is not None:
+            body["notice"] = notice
         self._tokens(self._open("/v1/auth/activate", body | self._protection()))
 
     def login(self, login: str, password: str) -> None:
@@ -283,6 +296,13 @@ class Phone:
             return self.call("PUT", f"/v1/check-ins/{entries[0]['id']}", body)
         items = [{"id": entry["id"], **_content(entry)} for entry in entries]
         return self.call("POST", BATCH, {**sending, "items": items})
+
+    def accept(self, digest: str) -> None:
+        """Say that the person accepted the notice that a sync named. It can wait: nothing is refused for it."""
+        response = self.call("PUT", f"/v1/me/notices/{digest}")
+        found = _read(response, "accepted")
+        if not response.is_success:
+            raise Refused(response.status_code, found)
 
     def fetch_anchor(self) -> None:
         """Get a time anchor and keep it: at the start, when a network comes back, after sending; once an hour is enough."""

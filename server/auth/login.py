@@ -21,6 +21,8 @@ from server.auth.sessions import Tokens
 from server.auth.throttle import Subject
 from server.db import Database
 from server.gate import Gate
+from server.notices import service as notices
+from server.notices.service import Beginner
 from server.problems import Problem
 
 _HINT = "zd1_"
@@ -44,6 +46,7 @@ class Visitor:
     hint: str | None = None
     key: PublicKey | None = None
     protection: Protection = Protection.UNKNOWN
+    notice: str | None = None  # The digest of the notice that comes accepted with the request.
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,8 @@ def activate(desk: Desk, visitor: Visitor, name: str, code: str, password: str) 
     """Set a password by a one-time code and log in. Raises Problem: 401 code-refused, 422 password-refused, 429.
 
     Attempts are slowed by address alone: twelve letters cannot be guessed, and a count for the login would let a
-    stranger keep its owner from activating. A refused password does not spend the code.
+    stranger keep its owner from activating. A refused password does not spend the code; nor does a notice (告知书) that
+    was not accepted: 409 notice-not-accepted.
     """
     folded = rules.fold_login(name)
     address = Subject("address", visitor.address)
@@ -126,8 +130,11 @@ def activate(desk: Desk, visitor: Visitor, name: str, code: str, password: str) 
         account = queries.account_named(session, folded)
         row = codes.matching(session, account, code)
         words = queries.words_about(session, account) if account else []
+        refused = _notice_refused(session, account, visitor.notice)
     try:
         passwords.check(password, words)
+        if refused is not None:
+            raise refused
         hashed = desk.hasher.hash(password)
     except Problem:
         with desk.database.write() as session:
@@ -143,8 +150,20 @@ def activate(desk: Desk, visitor: Visitor, name: str, code: str, password: str) 
         throttle.succeeded(session, address, Subject("account", folded))
         welcome = _welcome(session, desk, present, visitor, None, by_code=True)
         told = _key_told(visitor, welcome)
+        if visitor.notice is not None:
+            notices.accept(session, present.id, visitor.notice, visitor.client)
+            told["notice"] = visitor.notice
         audit.record(session, None, "auth:activate", ("account", present.id), address=visitor.address, **told)
         return welcome
+
+
+def _notice_refused(session: orm.Session, account: Account | None, digest: str | None) -> Problem | None:
+    """Return the refusal of whoever may not begin without accepting a notice. Only the owner of the code gets this far."""
+    if account is None:
+        return None
+    first, posted = account.password_changed_at is None, account.person_id is not None
+    beginner = Beginner(account.id, account.region, posted=posted, first=first)
+    return notices.refused(session, beginner, digest)
 
 
 def change_password(gate: Gate, hasher: Hasher, old: str, new: str) -> None:

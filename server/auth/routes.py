@@ -74,6 +74,7 @@ def log_in(given: LoginIn, desk: AtDesk, address: Address, key: OfferedKey) -> W
     responses=shown.open_refusals(
         problems.CODE_REFUSED,
         problems.PASSWORD_REFUSED,
+        problems.NOTICE_NOT_ACCEPTED,
         *KEYS_AT_LOGIN,
         problems.TOO_MANY_REQUESTS,
         problems.BUSY,
@@ -86,9 +87,12 @@ def activate(given: ActivateIn, desk: AtDesk, address: Address, key: OfferedKey)
     In the code, case, blanks and dashes do not matter. The password needs 8 characters, may have 128, of any kind;
     common ones and those made of the own name, login or village are refused, which does not spend the code. A key that
     comes with it (a DPoP header, as when logging in) is that of the person's phone: the code comes from the town.
+
+    Posted people begin with the notice (告知书) of `GET /v1/notice`: its digest, as `notice`, says that they accepted it.
+    Without it 409 `notice-not-accepted` names the one in force, and the code is not spent.
     """
     code, password = given.code.get_secret_value(), given.password.get_secret_value()
-    visitor = Visitor(given.client, address, None, key, given.key_protection)
+    visitor = Visitor(given.client, address, None, key, given.key_protection, given.notice)
     return shown.welcome(login.activate(desk, visitor, given.login, code, password))
 
 

@@ -19,6 +19,7 @@ from server.access import Role
 from server.auth import rules
 from server.auth.rules import KeyState, Protection
 from server.given import Id, In, Instant, Word
+from server.notices.schemas import Digest
 
 
 def printable(text: str) -> str:
@@ -116,6 +117,7 @@ class ActivateIn(In):
     code: Code
     password: Password
     client: Client = ""
+    notice: Digest | None = None
     key_protection: KeyProtection = Protection.UNKNOWN
 
 

@@ -15,6 +15,7 @@ from server.month.policy import Basis
 from server.month.reasons import DayReason
 from server.month.rules import ResultKind, ReviewReason, Tier
 from server.month.schemas import MONTH_PATTERN, PolicyOut
+from server.notices.schemas import NoticeAskedOut
 from server.roster.schemas import PostingDetailOut
 
 MonthPath = Annotated[
@@ -275,6 +276,9 @@ class SyncOut(BaseModel):
     boundaries: list[BoundaryOut] | None = Field(None, description="今天所驻各村 / the villages of today")
     month: PersonMonthOut | None = Field(
         None, description="本月；没有已发布的政策时为空 / this month; null also where no policy is published"
+    )
+    notice: NoticeAskedOut | None = Field(
+        description="请显示并征求接受的告知书；签到照常 / the notice to be shown and accepted; check-ins go on as before"
     )
     receipts: ReceiptsNowOut | None = Field(
         description="回执链；尚无人签到时为空 / the chain of receipts, always told; null before anybody checked in"

@@ -15,6 +15,7 @@ from sqlalchemy import orm
 
 from server import clock, pages, problems
 from server.auth import jws
+from server.auth.models import Account
 from server.checkins import receipt_queries
 from server.checkins.judging import FALLBACK
 from server.compliance import routes
@@ -25,6 +26,7 @@ from server.month import queries as month_queries
 from server.month.masks import Month
 from server.month.policy import legal_day
 from server.month.schemas import PolicyOut
+from server.notices import service as notices
 from server.places import queries as place_queries
 from server.places import region_queries
 from server.problems import Problem
@@ -81,8 +83,12 @@ def sync(who: Cadre, db: Db, settings: Configured, cursor: Cursor = None) -> Syn
         if "boundaries" not in unchanged:
             answer["boundaries"] = [_boundary(session, code, version) for code, version in versions.items()]
         chain = _receipts(session, person_id)
+        account = session.get_one(Account, who.account_id)
+        notice = notices.asked(session, account.id, account.region)
     told = {name: part for name, part in answer.items() if name not in unchanged}
-    return SyncOut(cursor=pages.encode(*digests.values()), unchanged=unchanged, receipts=chain, **told)
+    return SyncOut(
+        cursor=pages.encode(*digests.values()), unchanged=unchanged, receipts=chain, notice=notice, **told
+    )
 
 
 def _versions(session: orm.Session, villages: list[str]) -> dict[str, UUID]:

@@ -2,12 +2,16 @@
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 import httpx
 from zaicun_phone import Phone, Refused
 from zaicun_time import RunningClock
+
+T = TypeVar("T")
 
 
 @click.group()
@@ -32,9 +36,9 @@ def phone(context: click.Context, server: str, login: str, password: str | None,
         _plainly(lambda: mine.login(login, password))
 
 
-def _plainly(deed: object) -> object:
+def _plainly(deed: Callable[[], T]) -> T:
     try:
-        return deed()  # type: ignore[operator]  # Every caller gives a function without parameters.
+        return deed()
     except Refused as refused:
         raise click.ClickException(
             f"{refused.problem.get('detail', refused)} ({refused.problem.get('code')})"
@@ -52,11 +56,18 @@ def _show(found: object) -> None:
 @click.option(
     "--new-password", prompt=True, hide_input=True, confirmation_prompt=True, help="The password to be."
 )
+@click.option("--accept-notice", is_flag=True, help="Accept the notice (告知书) without being shown it.")
 @click.pass_obj
-def activate(given: tuple[Phone, str, str | None], code: str, new_password: str) -> None:
-    """Use the one-time code of the slip and choose a password."""
+def activate(
+    given: tuple[Phone, str, str | None], code: str, new_password: str, *, accept_notice: bool
+) -> None:
+    """Read the notice and accept it, use the one-time code of the slip and choose a password."""
     mine, login, _ = given
-    _plainly(lambda: mine.activate(login, code, new_password))
+    notice = _plainly(mine.notice)
+    if not accept_notice:
+        click.echo(f"{notice['text_zh']}\n{notice['text_en']}")
+        click.confirm("接受 / accept?", abort=True)
+    _plainly(lambda: mine.activate(login, code, new_password, notice["digest"]))
     click.echo("已激活 / activated")
 
 
@@ -118,7 +129,7 @@ def sync(given: tuple[Phone, str, str | None]) -> None:
 
 def _send(mine: Phone) -> None:
     answers = _plainly(mine.flush)
-    for answer in answers:  # type: ignore[attr-defined]  # A list of answers.
+    for answer in answers:
         _show(answer.body)
     if mine.waiting() == 0:
         # Something got through, so this phone is online: the next check-in may be made where it is not.

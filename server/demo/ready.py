@@ -104,10 +104,12 @@ def _set_up(
     codes = enrol(offices["甲"], district)
     say(f"花名册已导入，{len(codes)} 个账号已建，激活条已生成")
 
+    notice = offices["甲"].ask("GET", "/v1/notice")["digest"]
+
     def activated(number: str) -> tuple[str, list[str]]:
         phone = Phone(stage.url, clock=stage.now, label="zaicun-phone/1.0 (demo)")
         password = secrets.token_urlsafe(9)
-        phone.activate(number.lower(), codes[number.lower()], password)
+        phone.activate(number.lower(), codes[number.lower()], password, notice)
         phone.close()
         return number, [phone.access or "", phone.refresh or "", password]
 

@@ -1,4 +1,4 @@
-"""Tables of the privacy room: notices and who accepted them, legal holds and who lifted them. All append-only."""
+"""Tables of the privacy room: legal holds and who lifted them. Append-only."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -9,44 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from server import db
 from server.privacy import functions
 
-__all__ = ["LegalHold", "LegalHoldLift", "Notice", "NoticeAcceptance", "functions"]
-
-
-class Notice(db.Base):
-    """One version of the notice (告知书) about personal information, as a district published it. Never changed."""
-
-    __tablename__ = "notices"
-    __table_args__ = (
-        sa.CheckConstraint("region ~ '^[0-9]{0,12}$'", name="region"),
-        sa.UniqueConstraint("region", "version"),
-        {"info": {"grant": db.APPEND}},
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    region: Mapped[str]  # The prefix of the accounts' regions; the longest that fits speaks.
-    version: Mapped[str]
-    text_zh: Mapped[str]
-    text_en: Mapped[str]
-    digest: Mapped[str]  # SHA-256 of both texts (server.privacy.rules.digest).
-    published_at: Mapped[datetime]
-    published_by: Mapped[UUID | None]  # None: the command line.
-    until: Mapped[date | None]  # How long the one before is good enough, inclusive; None: for good.
-
-
-class NoticeAcceptance(db.Base):
-    """Somebody accepted a version: which, when, and the digest of the very text."""
-
-    __tablename__ = "notice_acceptances"
-    __table_args__ = (
-        sa.PrimaryKeyConstraint("account_id", "digest"),
-        {"info": {"grant": db.APPEND}},
-    )
-
-    account_id: Mapped[UUID] = mapped_column(sa.ForeignKey("accounts.id"))
-    digest: Mapped[str]
-    version: Mapped[str]
-    at: Mapped[datetime]
-    client: Mapped[str]
+__all__ = ["LegalHold", "LegalHoldLift", "functions"]
 
 
 class LegalHold(db.Base):

@@ -9,7 +9,7 @@ from server.gate import Anyone, Db
 from server.looks import Look
 from server.month.policy import legal_day
 from server.pages import Cursor, Limit, Page
-from server.privacy import export_routes, hold_routes, queries, texts
+from server.privacy import export_routes, hold_routes, notice_routes, queries, texts
 from server.privacy.schemas import LookOut
 
 router = APIRouter()
@@ -51,5 +51,5 @@ def _look(look: Look, office: str | None) -> LookOut:
     )
 
 
-for _each in (_ME, export_routes.router, hold_routes.router):
+for _each in (_ME, export_routes.router, hold_routes.router, notice_routes.router):
     router.include_router(_each)

@@ -27,6 +27,7 @@ from server import clock, ids
 from server.access import Role
 from server.audit import AuditEntry
 from server.auth.models import Account
+from server.notices.service import default
 
 PASSWORD = "春天的江边有三棵黄桷树"
 
@@ -319,7 +320,7 @@ def test_a_reset_ends_the_password_and_the_sessions_and_is_seen(office: Office) 
         assert phone.get("/v1/me").status_code == 401
     body = {"login": account.login, "password": PASSWORD}
     assert office.service.client.post("/v1/auth/login", json=body).status_code == 401
-    body |= {"code": answer.json()["code"]}
+    body |= {"code": answer.json()["code"], "notice": default().digest}
     opened = office.service.client.post("/v1/auth/activate", json=body).json()
     with office.service.as_(opened["access_token"]) as phone:
         events = phone.get("/v1/me/security-events").json()["items"]

@@ -178,6 +178,8 @@ def test_the_document_says_which_quota_an_operation_counts_for() -> None:
         "auth-refresh",
         "service-time",
         "receipts-keys",
+        "notices-current",
+        "notices-one",
     }
     for method, _, each in contract.operations():
         assert ("429" in each["responses"]) or each["operationId"] in {
@@ -186,6 +188,8 @@ def test_the_document_says_which_quota_an_operation_counts_for() -> None:
             "auth-refresh",
             "service-time",
             "receipts-keys",
+            "notices-current",
+            "notices-one",
         }
         if each.get("x-quota") not in {None, HEAVY}:
             assert each["x-quota"] == (READ if method == "get" else WRITE)

@@ -16,6 +16,7 @@ from factories_roster import make_person, make_posting
 
 from server import ids
 from server.auth.models import Account, GrantRow, OneTimeCode
+from server.notices.service import default
 from server.roster.models import Person
 
 PASSWORD = "春天的江边有三棵黄桷树"
@@ -128,7 +129,7 @@ def test_slips_are_printed_for_a_town_and_work(office: Office) -> None:
     logins = re.findall(r"登录名(\S+?)激活码", page.text)
     printed = re.findall(r"激活码([0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4})", page.text)
     assert len(logins) == len(set(printed)) == 9
-    body = {"login": logins[3], "code": printed[3], "password": PASSWORD}
+    body = {"login": logins[3], "code": printed[3], "password": PASSWORD, "notice": default().digest}
     assert office.service.client.post("/v1/auth/activate", json=body).status_code == 200
     rest = office.clients["town"].post("/v1/accounts/slips", json=ask).json()["slips"]
     assert {slip["login"] for slip in rest} == set(logins) - {logins[3]}

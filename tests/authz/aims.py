@@ -16,6 +16,7 @@ from shapely.geometry import mapping
 from authz.world import HOME, MONTH, NOW, PASSWORD, TOWN, Target, World
 from geo.zones import circle
 from server import ids
+from server.notices.service import default
 
 
 class Absent(Exception):
@@ -358,6 +359,11 @@ def person_in_region(aim: Aim) -> Sent:
 @_aim
 def person_with_number(aim: Aim) -> Sent:
     return Sent(body={"id": _new(), "number": aim.number, "name": "新人"})
+
+
+@_aim
+def notice(_: Aim) -> Sent:
+    return Sent({"digest": default().digest})
 
 
 @_aim

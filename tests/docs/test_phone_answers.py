@@ -211,7 +211,9 @@ def test_activation_logs_in_and_a_wrong_old_password_is_not_taken_for_a_dead_tok
     with service.database.write() as session:
         code = codes.make(session, None, session.get_one(Account, cadre.account.id)).code
     with phone_of(service, cadre, pauses) as phone:
-        phone.activate(cadre.account.login, code.lower().replace("-", " "), PASSWORD)
+        phone.activate(
+            cadre.account.login, code.lower().replace("-", " "), PASSWORD, phone.notice()["digest"]
+        )
         before = phone.refresh
         answer = phone.call(
             "POST", "/v1/auth/password", {"old_password": "不对", "new_password": "石蟆镇的甘蔗很甜"}
@@ -319,6 +321,7 @@ def test_everything_the_client_calls_exists() -> None:
     text = Path(zaicun_phone.__file__).read_text("utf-8")
     for method, path in (
         ("POST", "/v1/auth/activate"),
+        ("GET", "/v1/notice"),
         ("POST", "/v1/auth/login"),
         ("POST", "/v1/auth/refresh"),
         ("PUT", "/v1/check-ins/{entries[0]['id']}"),

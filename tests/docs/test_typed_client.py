@@ -38,16 +38,20 @@ from zaicun_client.api.check_ins import checkins_get, checkins_list, checkins_pu
 from zaicun_client.api.me import auth_me
 from zaicun_client.api.months import months_list, months_own
 from zaicun_client.api.places import places_regions
+from zaicun_client.api.privacy import notices_current
 from zaicun_client.models import (
-    ActivateIn, CheckInIn, CheckInOut, Datum, LoginIn, MeOut, PageOwnCheckInOut, PageRegionOut, PersonMonthOut, PositionIn,
+    ActivateIn, CheckInIn, CheckInOut, Datum, LoginIn, MeOut, NoticeOut, PageOwnCheckInOut, PageRegionOut, PersonMonthOut, PositionIn,
     Problem, WelcomeOut,
 )
 
 server, login, code, password = sys.argv[1:]
 with Client(base_url=server, raise_on_unexpected_status=True) as stranger:
-    welcome = auth_activate.sync(client=stranger, body=ActivateIn(login=login, code=code, password=password))
+    notice = notices_current.sync(client=stranger)
+    assert isinstance(notice, NoticeOut), notice
+    given = ActivateIn(login=login, code=code, password=password, notice=notice.digest)
+    welcome = auth_activate.sync(client=stranger, body=given)
     assert isinstance(welcome, WelcomeOut), welcome
-    spent = auth_activate.sync_detailed(client=stranger, body=ActivateIn(login=login, code=code, password=password))
+    spent = auth_activate.sync_detailed(client=stranger, body=given)
     assert isinstance(spent.parsed, Problem) and (spent.status_code, spent.parsed.code) == (401, "code-refused")
     again = auth_login.sync(client=stranger, body=LoginIn(login=login, password=password))
     assert isinstance(again, WelcomeOut), again

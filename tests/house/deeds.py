@@ -27,6 +27,7 @@ from shapely.geometry import mapping
 from server import clock, ids
 from server.access import Role
 from server.auth.models import Account
+from server.notices.service import default
 from server.places import rules as place_rules
 from server.review import inbox
 from server.review.models import ReviewItem
@@ -212,6 +213,15 @@ class Deeds:
         return lambda: self.phone.post(f"{path}/withdraw", json={"reason": "按错了"})
 
     # --- privacy
+
+    def notices_accept(self) -> Call:
+        cadre = make_cadre(self.service, self.world)
+
+        def call() -> httpx.Response:
+            with self.service.as_(cadre.token) as phone:
+                return phone.put(f"/v1/me/notices/{default().digest}")
+
+        return call
 
     def _hold(self) -> dict[str, Any]:
         with self.service.database.write() as session:
