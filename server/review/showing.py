@@ -76,17 +76,29 @@ _PLAINLY: Final[Mapping[Code, Sentence]] = {
 (ruling 14): both would be a lesson for whoever wants to deceive."""
 
 
-def signal_out(told: Mapping[str, Any], own_days: Mapping[UUID, date]) -> SignalOut:
-    """Write a signal for the reviewer."""
+_BEFORE_TAKEN: Final[Mapping[Code, Sentence]] = {
+    code: Sentence(
+        "与另一次签到相距太远、间隔太短；接手后可见数值。",
+        "Too far from another check-in for the time between them; the figures show once the item is taken.",
+    )
+    for code in (Code.FAST, Code.IMPOSSIBLE)
+}
+_OF_PLACES: Final = frozenset({"km", "kmh"})
+"""Figures that say more of where somebody was than the band does: only for whoever has taken the item (rulings 14, 15)."""
+
+
+def signal_out(told: Mapping[str, Any], own_days: Mapping[UUID, date], *, mine: bool) -> SignalOut:
+    """Write a signal for a reviewer, who sees what was measured of places after taking the item."""
     code = Code(told["code"])
     named = [UUID(each) for each in told["check_ins"]]
-    said = SENTENCES[code]
+    said = SENTENCES[code] if mine else _BEFORE_TAKEN.get(code, SENTENCES[code])
+    figures = {name: value for name, value in told["figures"].items() if mine or name not in _OF_PLACES}
     return SignalOut(
         code=code,
         family=FAMILIES[code],
         zh=said.zh.format(**told["figures"]),
         en=said.en.format(**told["figures"]),
-        figures=told["figures"],
+        figures=figures,
         check_ins=named,
         own_days=sorted({own_days[each] for each in named if each in own_days}),
         allowed_because=told.get("allowed"),
@@ -134,7 +146,7 @@ def item_out(
     today: date,
 ) -> ReviewOut:
     """Write an item for a reviewer."""
-    item = known.item
+    item, mine = known.item, known.item.assigned_to == account_id
     due = rules.due_day(item.opened_at.astimezone(BEIJING).date(), works)
     said = CAUSES[ReviewCause(item.cause)]
     return ReviewOut(
@@ -151,9 +163,9 @@ def item_out(
         overdue=item.state in rules.UNDECIDED and today > due,
         state=ReviewState(item.state),
         assigned=item.assigned_to is not None,
-        mine=item.assigned_to == account_id,
+        mine=mine,
         check_ins=[_check_in(seen) for seen in known.seen],
-        signals=[signal_out(each, own_days) for each in known.signals],
+        signals=[signal_out(each, own_days, mine=mine) for each in known.signals],
         policy=known.policy,
         turns=[turn_out(turn, account_id) for turn in known.turns],
     )

@@ -53,7 +53,9 @@ def found(columns: Columns, limits: Limits) -> list[Found]:
     results = []
     for code, flagged in tiers:
         at = np.flatnonzero(flagged)
-        figures = {"km": length[at] / 1000, "minutes": lasting[at] / 60, "kmh": best[at]}
+        # Signals outlive the coordinates (ruling 22): what they keep of a distance is whole kilometres.
+        km, hours = np.floor(length[at] / 1000), lasting[at] / 3600
+        figures = {"km": km, "minutes": hours * 60, "kmh": km / hours}
         results.append(Found(code, rows[at], rows, partner[at], partner[at] + 1, figures))
     return results
 

@@ -219,9 +219,8 @@ def same_altitude(ground: Ground) -> Found:
     at, powers = _improbable(at, power, limits)
     figures = {
         "days": days[at].astype(float),
-        "altitude_m": columns.altitude_cm[groups.rows[at]] / 100,
         "power": powers,
-    }
+    }  # Not the altitude itself: it is part of the position, which a signal outlives.
     return Found(Code.SAME_ALTITUDE, groups.rows[at], groups.rows, low[at], high[at], figures)
 
 

@@ -89,8 +89,8 @@ SENTENCES: Final[dict[Code, Sentence]] = {
         "The fixes of {days:.0f} days hardly scatter: all lie within a square of {cell_m:.2g} m, at a stated accuracy of {accuracy_m:.0f} m.",
     ),
     Code.SAME_ALTITUDE: Sentence(
-        "{days:.0f} 天的海拔都正好是 {altitude_m:.2f} 米;偶然如此的概率不到 10 的 {power:.0f} 次方。",
-        "The altitude was exactly {altitude_m:.2f} m on {days:.0f} days; by chance that has a probability below 10^{power:.0f}.",
+        "{days:.0f} 天的海拔完全相同;偶然如此的概率不到 10 的 {power:.0f} 次方。",
+        "The altitude was exactly the same on {days:.0f} days; by chance that has a probability below 10^{power:.0f}.",
     ),
     Code.CONSTANT_ACCURACY: Sentence(
         "{days:.0f} 天的标称精度都正好是 {accuracy_m:.2f} 米,而同版本客户端的其他人很少如此。",
