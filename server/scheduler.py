@@ -123,7 +123,7 @@ ASSESS_S = 15
 def assess(database: Database) -> None:
     """Assess what has come since the last time. Whoever of several schedulers comes first does it."""
     try:
-        done = assessing.catch_up(database)
+        done = assessing.catch_up(database, gives_way=True)
     except Problem as problem:
         LOG.warning("check-ins could not be assessed", extra={"problem": problem.kind.code})
         return

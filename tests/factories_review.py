@@ -52,11 +52,11 @@ def tap(
     return one
 
 
-def assess(service: Service) -> Done:
+def assess(service: Service, *, gives_way: bool = False) -> Done:
     """Let the worker do its work, as the application's own role."""
     database = Database(service.cloned.app_url, pool_size=1, statement_timeout_s=60)
     try:
-        return assessing.catch_up(database)
+        return assessing.catch_up(database, gives_way=gives_way)
     finally:
         database.close()
 

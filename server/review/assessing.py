@@ -39,6 +39,11 @@ SETTLED: Final = timedelta(seconds=60)
 """A check-in is stored within seconds of its arrival; a statement that takes longer is ended (M4)."""
 REACH: Final = timedelta(days=31)
 """How far back the first run begins on a database that was in use before."""
+RUSH: Final = 2_000
+RUSH_WITHIN: Final = timedelta(seconds=10)
+"""So many check-ins in so short a time, and the worker leaves the processors to the intake: nobody waits for it."""
+PATIENCE: Final = timedelta(hours=1)
+"""When it is behind by more it takes one batch at a time even then."""
 BANDS: Final = {
     Attention.NONE: Band.NONE,
     Attention.SAMPLE: Band.SAMPLED,
@@ -89,18 +94,32 @@ def step(session: orm.Session) -> Done:
     return done
 
 
-def catch_up(database: Database, *, most_s: float = 10.0) -> Done:
-    """Take steps, each in a transaction of its own, until nothing is left or the time is over."""
+def catch_up(database: Database, *, most_s: float = 10.0, gives_way: bool = False) -> Done:
+    """Take steps, each in a transaction of its own, until nothing is left or the time is over.
+
+    With `gives_way` only as long as the intake has little to do (RUSH).
+    """
     until = time.monotonic() + most_s
     taken = changed = opened = 0
     while True:
         with database.write() as session:
-            done = step(session)
+            done = Done(0) if gives_way and _waits(session, begun=taken > 0) else step(session)
         if done.taken is None:
             return Done(taken or None, changed, opened)
         taken, changed, opened = taken + done.taken, changed + done.changed, opened + done.opened
         if not done.more or time.monotonic() > until:
             return Done(taken, changed, opened)
+
+
+_RUSH = """SELECT count(*) FROM (SELECT FROM checkin_rows WHERE received_at > :since LIMIT :rush) AS r"""
+
+
+def _waits(session: orm.Session, *, begun: bool) -> bool:
+    """Tell whether the worker leaves the processors to the intake for now."""
+    now = clock.now()
+    came = session.scalar(sa.text(_RUSH), {"since": now - RUSH_WITHIN, "rush": RUSH})
+    until = session.scalar(sa.select(AssessmentMark.until))
+    return came == RUSH and (begun or (until is not None and now - until < PATIENCE))
 
 
 def sweep(session: orm.Session, since: datetime) -> Done:

@@ -224,6 +224,21 @@ def test_probabilities_too_small_for_a_real_are_stored(
     assert (answer.status_code, answer.json()["verdict"]) == (201, "outside")
 
 
+@pytest.mark.parametrize(
+    "odd", [{}, {"mocked": True}, {"provider": "gps", "mocked": True}, {"provider": "网络"}]
+)
+def test_what_is_odd_about_a_fix_changes_nothing_about_where_it_is(
+    service: Service, cadre: Cadre, odd: dict[str, Any]
+) -> None:
+    bare = {key: each for key, each in position(**FAR).items() if key not in {"provider", "mocked"}}
+    away = put(service, cadre, check_in(NOON, position={**bare, **odd})).json()
+    assert (away["verdict"], away["reason"], away["standing"]) == ("outside", "out-of-village", "not-counted")
+    # edges 35, 41: two decimals are 740 m at best, which is beyond what can be used: the digits say so, not the oddity.
+    rounded = {"lon": round(FAR["lon"], 2), "lat": round(FAR["lat"], 2)}
+    coarse = put(service, cadre, check_in(NOON, position={**bare, **odd, **rounded})).json()
+    assert (coarse["verdict"], coarse["reason"]) == ("unusable", "accuracy-too-coarse")
+
+
 def test_no_position_is_kept_as_a_claim(service: Service, cadre: Cadre) -> None:
     body = put(service, cadre, check_in(NOON, position=None, no_position="timeout")).json()
     assert (body["verdict"], body["reason"], body["standing"], body["no_position"]) == (

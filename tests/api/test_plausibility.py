@@ -20,6 +20,7 @@ from factories_review import assess, assessments, honest, tap
 from server.checkins.plausibility.policy import TrustPolicy, to_document
 from server.db import Database
 from server.review import assessing, consequences, policies
+from server.review.assessing import Done
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 SPOT: dict[str, Any] = {"lon": 106.2071233, "lat": 28.9081239}
@@ -200,6 +201,28 @@ def test_another_document_holds_from_its_adoption_on_and_tells_before_what_it_wo
     JOIN checkin_rows r USING (seq) WHERE r.id = :one"""
     with service.database.read() as session:
         assert session.execute(sa.text(query), {"one": one}).one() == (version, True)
+
+
+def test_while_many_check_ins_come_the_worker_waits_but_not_for_ever(
+    service: Service, clock: SetClock, world: World, morning: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assessing, "RUSH", 3)
+    monkeypatch.setattr(assessing, "MOST", 2)
+    cadre = make_cadre(service, world)
+
+    def came(since: timedelta) -> Done:
+        for second in range(3):
+            tap(service, clock, cadre, morning + since + second * timedelta(seconds=1), honest(second, who=9))
+        return assess(service, gives_way=True)
+
+    clock.set(morning)
+    assess(service)
+    assert came(MINUTE).taken == 0
+    clock.set(morning + 2 * MINUTE)
+    assert assess(service, gives_way=True).taken == 3
+    assert came(2 * HOUR).taken == 2  # Behind by more than an hour: a batch, and no more while they come.
+    clock.set(morning + 3 * HOUR)
+    assert assess(service, gives_way=True).taken == 1
 
 
 _WRITERS = {"assessing", "inbox", "gathering", "fleet", "policies", "consequences"}

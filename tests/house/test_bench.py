@@ -14,6 +14,7 @@ TINY = {
     "month": "--people 400",
     "size": "--people 400 --transactions 320",
     "herd": "--phones 60 --people 600 --villages 60 --workers 1",
+    "assessing": "--people 40",
     "plausibility": "--seeds 1 --people 300 --attackers 8 --months 4 --jobs 1",
 }
 
@@ -34,6 +35,8 @@ def test_a_benchmark_measures_and_writes_its_result(name: str, tmp_path: Path) -
         assert all(floor["per_s"] > floor["raw_per_s"] > 0 for floor in result["floors"])
     if name == "herd":
         assert (result["acknowledged"], result["lost"], result["twice"]) == (result["queued"], 0, 0)
+    if name == "assessing":
+        assert result["assessed"] == result["check_ins"] > 40 * 20
     if name == "month":
         assert result["agree"]
         assert result["check_ins"] > 400 * 31
