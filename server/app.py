@@ -37,6 +37,7 @@ from server.compliance import routes as compliance
 from server.compliance import sync_routes
 from server.db import Database
 from server.envelope import Carried
+from server.evidence import outage_routes as outages
 from server.gate import Misuses, who_of
 from server.month import routes as month
 from server.places import routes as places
@@ -109,7 +110,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.body_limits["/v1/auth/"] = auth.BODY_LIMIT
     for each in (auth, accounts, devices):
         app.include_router(each.router)
-    for room in (month, compliance, sync_routes, privacy, review):
+    for room in (month, outages, compliance, sync_routes, privacy, review):
         app.include_router(room.router)
     app.state.body_limits.update(places.BODY_LIMITS)
     app.include_router(places.router)

@@ -20,6 +20,7 @@ _PARAMETERS = {
     "import_id": "导入编号 / the import",
     "layer": "图层名，文件有多个图层时 / the layer, where a file has several",
     "month": "月份，yyyy-mm / the month, yyyy-mm",
+    "outage_id": "故障登记 / the outage",
     "person_id": "人员 / the person",
     "place_id": "另加的驻点 / the extra place",
     "policy_id": "政策版本 / the version of a policy",

@@ -240,6 +240,18 @@ POLICY_RETROACTIVE = Kind(
 CALENDAR_REFUSED = Kind(
     "calendar-refused", 422, "日历有错误，未导入任何一行", "The calendar has faults; no row was imported"
 )
+OUTAGE_OVERLAPS = Kind(
+    "outage-overlaps",
+    409,
+    "该地区这几天已登记故障",
+    "An outage of this region is already recorded for these days",
+)
+OUTAGE_FOR_ONESELF = Kind(
+    "outage-for-oneself",
+    403,
+    "此故障只惠及登记人本人，须由他人登记",
+    "The outage would credit nobody but yourself: somebody else must record it",
+)
 NO_POLICY = Kind("no-policy", 409, "该月没有已发布的政策", "No published policy governs this month")
 
 # --- check-ins

@@ -1,6 +1,6 @@
 """Every SELECT of the auth room."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -344,3 +344,12 @@ def security_events(
         query = query.where(AuditEntry.id < after[0])
     rows = session.execute(query.order_by(AuditEntry.id.desc()).limit(limit + 1))
     return [SecurityEvent(e.id, e.at, e.deed, by, e.details) for e, by in rows]
+
+
+def account_names(session: orm.Session, accounts: Iterable[UUID | None]) -> dict[UUID | None, str]:
+    """Return how accounts are called; None is not among them."""
+    wanted = {account for account in accounts if account is not None}
+    if not wanted:
+        return {}
+    query = sa.select(Account.id, Account.display_name).where(Account.id.in_(wanted))
+    return {row[0]: row[1] for row in session.execute(query)}

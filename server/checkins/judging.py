@@ -203,9 +203,9 @@ def month_told(
     facts["sure"], facts["unsure"], facts["unfenced"], facts["outside"], facts["claimed"] = masks
     if recorded is not NOTHING_RECORDED:
         facts.update(zip(Sort, recorded, strict=True))
-    if views.book.outages:
-        facts["outage"] = _without_service(postings, month, views)
     policy = governing.policy
+    if views.book.outages and policy.outages_count:
+        facts["outage"] = _without_service(postings, month, views)
     return so_far(facts, views.book.frame(month, governing, legal_day(now, policy)), policy)
 
 

@@ -6,10 +6,9 @@ from datetime import date
 from typing import Literal
 from uuid import UUID
 
-import sqlalchemy as sa
 from sqlalchemy import orm
 
-from server.auth.models import Account
+from server.auth.queries import account_names
 from server.compliance import queries
 from server.compliance.queries import PersonMonth
 from server.compliance.schemas import FactOut
@@ -66,7 +65,7 @@ def of_month(session: orm.Session, row: PersonMonth, month: Month, *, with_notes
     ledger = facts.of_days(session, row.person_id, month.first, month.last)
     met = {each.outage_id: each.mask for each in queries.outages_met(session, row.person_id, month)}
     down = outages.of_ids(session, met) if met else []
-    names = _names(session, (*_authors(ledger), *(outage.recorded_by for outage in down)))
+    names = account_names(session, (*_authors(ledger), *(outage.recorded_by for outage in down)))
     return [
         *(
             Entry(_mask(facts.span_of(fact), month), _fact_out(fact, names, with_notes=with_notes))
@@ -83,14 +82,6 @@ def _mask(span: Span, month: Month) -> int:
 def _authors(ledger: Iterable[DayFact]) -> Iterable[UUID | None]:
     for fact in ledger:
         yield from (fact.entered_by, fact.decided_by)
-
-
-def _names(session: orm.Session, accounts: Iterable[UUID | None]) -> dict[UUID | None, str]:
-    wanted = {account for account in accounts if account is not None}
-    if not wanted:
-        return {}
-    query = sa.select(Account.id, Account.display_name).where(Account.id.in_(wanted))
-    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def _fact_out(fact: DayFact, names: dict[UUID | None, str], *, with_notes: bool) -> FactOut:

@@ -38,10 +38,11 @@ class Judged:
 def facts_of(posted: int, kept: Mapping[str, int], policy: Policy, *, outage: int = 0) -> Facts:
     """Return the facts of a month from the days posted, the masks kept and the days without service where one was posted.
 
-    Spot checks alone presume presence.
+    Spot checks alone presume presence; an outage excuses nobody who does not check in every day (edge 132).
     """
     presumed = FULL if policy.mode is Mode.SPOT_CHECKS_ONLY else 0
-    return Facts(posted=posted, presumed=presumed, outage=outage, **{name: kept[name] for name in KEPT})
+    excused = outage if policy.outages_count else 0
+    return Facts(posted=posted, presumed=presumed, outage=excused, **{name: kept[name] for name in KEPT})
 
 
 def judge(

@@ -134,6 +134,8 @@ def judge_columns(book: Book, columns: Columns, month: Month, now: datetime) -> 
         part = {name: mask[chosen] for name, mask in masks.items()}
         if by.policy.mode is Mode.SPOT_CHECKS_ONLY:
             part["presumed"] = np.full(len(chosen), FULL, dtype=np.int64)
+        if not by.policy.outages_count:
+            part["outage"] = np.zeros(len(chosen), dtype=np.int64)
         made = statements_of_many(part, book.calendar(month), by.policy, today=legal_day(now, by.policy))
         for each in fields(DistrictMonth):
             getattr(figures, each.name)[chosen] = getattr(made, each.name)

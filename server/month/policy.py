@@ -123,6 +123,11 @@ class Policy:
         ):
             raise ValueError("A fixed number of days is 1 to 28, and counts calendar days.")
 
+    @property
+    def outages_count(self) -> bool:
+        """Tell whether days without the service count: where people check in every day, not on paper or by the clerk (edge 132)."""
+        return self.mode is Mode.DAILY_TAP
+
     def leave_treatment(self, kind: str) -> LeaveTreatment:
         """Tell what a kind of leave does to n. Raises KeyError for a kind that the policy does not name."""
         for known in self.leave_kinds:

@@ -345,6 +345,18 @@ def month_of(aim: Aim) -> Sent:
 AIMS["month_list"] = own_month
 
 
+# --- evidence
+@_aim
+def outage_of_village(aim: Aim) -> Sent:
+    days = {"first_day": "2024-05-05", "last_day": "2024-05-06"}
+    return Sent(body={"id": _new(), "region_prefix": aim.village, **days, "reason": "停电"})
+
+
+@_aim
+def withdraw_outage(aim: Aim) -> Sent:
+    return Sent({"outage_id": aim.outage}, body={"reason": "误录"})
+
+
 # --- roster
 @_aim
 def unit(_: Aim) -> Sent:

@@ -54,6 +54,7 @@ from server.checkins.models import (
 from server.checkins.rules import EpochCause
 from server.db import Database
 from server.looks import Look, What
+from server.month import outages
 from server.month.models import PersonMonth, PolicyRow
 from server.places import publishing
 from server.places.models import BoundaryFeature, BoundaryImport, BoundaryReport, RegionSuccessor
@@ -177,6 +178,7 @@ class Builder:
         self._beside(session, target)
         self._boundary(session, target)
         self._check_in(session, target, person.id)
+        self._outage(session, target)
         draft = _policy(village, f"draft-{next(self.numbers)}", published=False)
         session.add(draft)
         session.flush()
@@ -361,6 +363,16 @@ class Builder:
         session.add(item)
         session.flush()
         target.ids["review"] = str(item.id)
+
+    def _outage(self, session: orm.Session, target: Target) -> None:
+        """Add an outage of the target's village, before anybody was posted there."""
+        day, mark = date(2024, 2, 1), next(self.numbers)
+        row = outages.record(
+            session, outage_id=ids.new_id(), region_prefix=target.village, first=day, last=day,
+            reason=f"故障{mark}丑", by=None,
+        )  # fmt: skip
+        target.ids["outage"] = str(row.id)
+        target.secrets["outage"] = [row.reason]
 
     def _boundary(self, session: orm.Session, target: Target) -> None:
         """Add an open boundary import of the target's town, brought in by nobody who asks."""

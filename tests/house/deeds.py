@@ -67,6 +67,7 @@ class Deeds:
         self.admin, self.district, self.second = (service.as_(token_for(service, row)) for row in accounts)
         self.phone = service.as_(self.cadre.token)
         self.today = place_rules.today(clock.now())
+        self.days_down = 0
 
     def close(self) -> None:
         """Close the clients."""
@@ -237,6 +238,18 @@ class Deeds:
         self.district.post("/v1/legal-holds", json=body).raise_for_status()
         path = f"/v1/legal-holds/{body['id']}/lift"
         return lambda: self.second.post(path, json={"reason": "已办结"})
+
+    # --- evidence
+
+    def outages_record(self) -> Call:
+        self.days_down += 1
+        day = (self.today - timedelta(days=self.days_down)).isoformat()
+        body = {"id": new(), "region_prefix": DISTRICT, "first_day": day, "last_day": day, "reason": "停电"}
+        return lambda: self.district.post("/v1/outages", json=body)
+
+    def outages_withdraw(self) -> Call:
+        path = f"/v1/outages/{self.outages_record()().raise_for_status().json()['id']}/withdraw"
+        return lambda: self.district.post(path, json={"reason": "误录"})
 
     # --- policies and calendars
 
