@@ -365,6 +365,7 @@ class ReviewedOut(BaseModel):
 
     id: UUID = Field(description="复核事项 / the item of the review queue")
     state: Literal["open", "needs-more", "accepted", "rejected"]
+    overturned: bool = Field(description="申诉后已撤销 / a rejection that an appeal lifted")
     zh: str
     en: str
     signals: list[ReviewSentence]

@@ -15,7 +15,7 @@ from server.access import Role, Who
 from server.checkins import queries as checkins
 from server.checkins.models import CheckIn, CheckInPosition, DatumAlarm, Judgement, Withdrawal
 from server.checkins.queries import Seen
-from server.checkins.rules import Standing
+from server.checkins.rules import Cause, Standing
 from server.month.masks import Month
 from server.problems import Problem
 from server.review.models import ReviewItem, ReviewTurn
@@ -252,6 +252,23 @@ def rejections(session: orm.Session, person_id: UUID, check_ins: Collection[UUID
         .where(ReviewItem.person_id == person_id, ReviewTurn.check_ins.overlap(list(check_ins)))
     )
     return {key: row for row in session.scalars(query) for key in row.check_ins or () if key in check_ins}
+
+
+_LIFTED = """SELECT DISTINCT t.id FROM review_turns AS t JOIN review_items AS i ON i.id = t.item_id
+CROSS JOIN unnest(t.check_ins) AS c(id)
+JOIN LATERAL (
+    SELECT bool_or(j.cause = :appeal) AS appealed, (array_agg(j.decision_id ORDER BY j.seq DESC))[1] AS decision
+    FROM checkin_judgements AS j WHERE j.person_id = i.person_id AND j.checkin_id = c.id
+) AS j ON j.appealed AND j.decision IS NULL
+WHERE t.id = ANY(CAST(:turns AS uuid[]))"""
+
+
+def lifted(session: orm.Session, turns: Collection[UUID]) -> set[UUID]:
+    """Return which of these rejections an appeal lifted, whatever the check-ins were judged as since."""
+    if not turns:
+        return set()
+    asked = {"turns": list(turns), "appeal": Cause.APPEAL}
+    return set(session.scalars(sa.text(_LIFTED), asked))
 
 
 def alarms(

@@ -215,7 +215,12 @@ def own(who: Cadre, db: Db, cursor: pages.Cursor = None, limit: pages.Limit = 50
         key = None if after is None else (after[0], after[1])
         rows = queries.whole_page(session, scope, key, limit + 1)
         shown, following = pages.cut(rows, limit, lambda row: (row.opened_at, row.id))
-        items = [showing.own_item_out(known) for known in queries.known(session, shown)]
+        every = queries.known(session, shown)
+        lifted = queries.lifted(session, [each.decision.id for each in every if each.decision is not None])
+        items = [
+            showing.own_item_out(each, overturned=each.decision is not None and each.decision.id in lifted)
+            for each in every
+        ]
     return Page(items=items, next_cursor=following)
 
 

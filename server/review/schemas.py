@@ -185,6 +185,7 @@ class OwnReviewOut(BaseModel):
     state: ReviewState
     state_zh: str
     state_en: str
+    overturned: bool = Field(description="申诉后已撤销 / a rejection that an appeal lifted")
     signals: list[OwnSignal]
     turns: list[TurnOut]
 

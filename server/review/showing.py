@@ -49,6 +49,11 @@ STATES: Final[Mapping[ReviewState, Sentence]] = {
         "复核不予认可，不计入；您可以申诉。", "Reviewed and not accepted: it does not count. You can appeal."
     ),
 }
+LIFTED: Final = Sentence(
+    "复核不予认可，申诉后已撤销，按原判定计。",
+    "It was not accepted; an appeal lifted that: it stands as it was judged.",
+)
+"""Of a rejection that stays on record and has no effect any more."""
 _PLAINLY: Final[Mapping[Code, Sentence]] = {
     Code.SAME_POINT: Sentence(
         "{days:.0f} 天的不同定位在完全相同的一点上。",
@@ -171,10 +176,10 @@ def item_out(
     )
 
 
-def own_item_out(known: Known) -> OwnReviewOut:
+def own_item_out(known: Known, *, overturned: bool) -> OwnReviewOut:
     """Write an item for the person it is about: what and why, and what was decided; not who looks at it."""
     item = known.item
-    said, state = CAUSES[ReviewCause(item.cause)], STATES[ReviewState(item.state)]
+    said, state = CAUSES[ReviewCause(item.cause)], LIFTED if overturned else STATES[ReviewState(item.state)]
     return OwnReviewOut(
         id=item.id,
         subject=ReviewSubject(item.subject),
@@ -188,6 +193,7 @@ def own_item_out(known: Known) -> OwnReviewOut:
         state=ReviewState(item.state),
         state_zh=state.zh,
         state_en=state.en,
+        overturned=overturned,
         signals=own_signals(known.signals),
         turns=[turn_out(turn, None) for turn in known.turns if turn.step != ReviewStep.TAKEN],
     )

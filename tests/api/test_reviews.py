@@ -165,6 +165,7 @@ def test_a_rejection_takes_the_day_out_says_why_and_is_never_taken_twice(
     mine = own(service, reviewed.cadre, f"/v1/check-ins/{reviewed.check_in}")
     assert (mine["standing"], mine["judged_again"]["standing"]) == ("counted", "not-counted")
     assert mine["judged_again"]["cause"] == "review"
+    assert mine["review"]["overturned"] is False
     told = mine["review"]["decision"]
     assert (told["id"], told["reason"], told["text"]) == (body["id"], REJECTION["reason"], REJECTION["text"])
     after = own(service, reviewed.cadre, "/v1/me/months/2026-11")
@@ -202,6 +203,16 @@ def test_a_rejection_outlives_a_new_boundary_and_ends_with_an_appeal(
     assert lifted == [reviewed.check_in]
     appealed = own(service, reviewed.cadre, mine)["judged_again"]
     assert (appealed["cause"], appealed["standing"]) == ("appeal", "counted")
+    told = own(service, reviewed.cadre, mine)["review"]
+    assert (told["state"], told["overturned"], told["decision"]["reason"]) == (
+        "rejected",
+        True,
+        "mocked-position",
+    )
+    assert own(service, reviewed.cadre, "/v1/me/reviews")["items"][0]["overturned"] is True
+    assert judged_by(106.215)["standing"] == "not-counted"
+    assert judged_by(106.20)["standing"] == "counted"
+    assert own(service, reviewed.cadre, mine)["review"]["overturned"] is True
     assert own(service, reviewed.cadre, "/v1/me/months/2026-11")["counters"]["village"] == 1
 
 
