@@ -29,8 +29,8 @@ from server.checkins.codes import CODES
 from server.checkins.judging import Incoming, Views
 from server.checkins.models import CheckInPosition, CheckInRow
 from server.checkins.names import Numbers
+from server.checkins.reading import incoming_of
 from server.checkins.record import Record, StoredPosition, answer
-from server.checkins.routes import incoming_of
 from server.checkins.schemas import CheckInIn, CheckInOut
 from server.checkins.storing import MASKS, ActivePosting, Kept, Masks
 from server.db import Database

@@ -31,7 +31,7 @@ from server.access import Who
 from server.checkins import judging, rejudging, storing
 from server.checkins.judging import Views
 from server.checkins.names import Numbers
-from server.checkins.routes import incoming_of
+from server.checkins.reading import incoming_of
 from server.checkins.schemas import CheckInIn
 from server.checkins.storing import NO_HEAD, ActivePosting, Head, Kept, Sought, Step
 from server.db import Database

@@ -38,6 +38,9 @@ class Doorkeeper(Protocol):
     def prove(self, request: Request, who: Who, token: str) -> None:
         """Raise Problem (401) unless the request proves that its sender holds the key of its token."""
 
+    def unproven(self, cause: str) -> Problem:
+        """Return the 401 of content that the token's key should have signed and did not, and count why."""
+
     def admit(self, session: orm.Session, who: Who) -> None:
         """Raise Problem (401 token-stale) unless the session stands and the grants are as in the token."""
 
@@ -117,11 +120,17 @@ async def _proven(request: Request, doorkeeper: Doorkeeper, who: Who, token: str
     try:
         doorkeeper.prove(request, who, token)
     except Problem as problem:
-        state = request.app.state
-        if problem.kind is problems.PROOF_REFUSED and state.misuses.first(who.session_id):
-            state.admission.enter(request.scope["state"])
-            await run_in_threadpool(_tell_owner, state.database, who)
+        if problem.kind is problems.PROOF_REFUSED:
+            await tell_misuse(request, who)
         raise
+
+
+async def tell_misuse(request: Request, who: Who) -> None:
+    """Tell the owner, once an hour a session, that somebody sent their token without its key (edge 72)."""
+    state = request.app.state
+    if state.misuses.first(who.session_id):
+        state.admission.enter(request.scope["state"])
+        await run_in_threadpool(_tell_owner, state.database, who)
 
 
 def _tell_owner(database: Database, who: Who) -> None:

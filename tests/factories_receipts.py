@@ -11,7 +11,7 @@ from conftest import Service
 from factories_checkins import Cadre
 
 from server.checkins.intake import Intake, Outcome
-from server.checkins.routes import incoming_of
+from server.checkins.reading import incoming_of
 from server.checkins.schemas import CheckInIn
 from server.cli import main
 

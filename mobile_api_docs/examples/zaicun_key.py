@@ -1,4 +1,4 @@
-"""The phone's key: made once, never leaves the phone, and shows with each request who sends it (RFC 9449).
+"""The phone's key: made once, never leaves the phone, signs check-ins, and shows who sends a request (RFC 9449).
 
 To be read and translated, like zaicun_phone.py. It needs Python 3.11 and cryptography. Here the key lies in a file that
 its owner alone may read; a phone keeps it where it cannot be copied: Android Keystore (StrongBox or TEE), iOS Secure
@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+import struct
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,14 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_EXACT = {
+    "lon": ("lon_e7", 1e7),
+    "lat": ("lat_e7", 1e7),
+    "altitude_m": ("altitude_cm", 100),
+    "speed_mps": ("speed_cmps", 100),
+}
+"""What is not signed itself, with its integer and unit in what opens the commitment."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,24 @@ class DeviceKey:
             claims["ath"] = _base64url(hashlib.sha256(token.encode()).digest())
         return self.signed({"typ": "dpop+jwt"}, json.dumps(claims).encode())
 
+    def check_in(self, person: str, one: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Return what is sent in place of a check-in's content: signed, with the coordinates beside what is signed.
+
+        `person` is the id of whom the account is of (GET /v1/me). What is signed holds a commitment to the coordinates, so
+        it proves the check-in when they are forgotten; with them and the salt anybody sees what was committed to.
+        """
+        stated = {"id": one, "person": person, **content}
+        opening = None
+        if content["position"] is not None:
+            exact = {name: content["position"].get(name) for name in _EXACT}
+            opening = {to: _whole(exact[name], by) for name, (to, by) in _EXACT.items()}
+            salt = stated.pop("salt")
+            kept = {name: value for name, value in content["position"].items() if name not in _EXACT}
+            stated["position"] = kept | {"commitment": _commitment(salt, list(opening.values()))}
+            opening["salt"] = salt
+        payload = json.dumps(stated).encode()  # These bytes are signed: nobody writes them anew.
+        return {"signed": self.signed({"typ": "zaicun-check-in+jws"}, payload), "position": opening}
+
     def signed(self, header: dict[str, Any], payload: bytes) -> str:
         """Return a compact JWS (RFC 7515) over exactly these bytes, with the public key in its header."""
         whole = json.dumps({"alg": "ES256", "jwk": self.jwk, **header}).encode()
@@ -82,6 +109,16 @@ class DeviceKey:
         # What signs gives DER; a JWS has the two numbers, 32 bytes each (RFC 7518 section 3.4).
         r, s = decode_dss_signature(self.private.sign(message.encode(), ec.ECDSA(hashes.SHA256())))
         return f"{message}.{_base64url(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+
+
+def _whole(number: float | None, by: float) -> Any:  # noqa: ANN401  An integer, None, or then the salt beside them.
+    return None if number is None else round(number * by)
+
+
+def _commitment(salt: str, numbers: list[int | None]) -> str:
+    raw = base64.urlsafe_b64decode(salt + "=" * (-len(salt) % 4))
+    packed = struct.pack(">qqqq", *(-(2**63) if number is None else number for number in numbers))
+    return _base64url(hashlib.sha256(b"zaicun position 1\0" + bytes([len(raw)]) + raw + packed).digest())
 
 
 def _base64url(content: bytes) -> str:

@@ -115,6 +115,7 @@ class Phone:
     key: DeviceKey | None = None  # With one, what is logged in from now on is bound to it: zaicun_key.py.
     running: RunningClock | None = None  # Native apps have one: zaicun_time.py.
     bound: bool = False
+    person: str | None = None  # Whose phone it is: part of what is signed.
     nonce: str | None = None
     device_hint: str | None = (
         None  # By it the server knows this phone again when somebody guesses at the password.
@@ -134,6 +135,7 @@ class Phone:
                 self.access, self.refresh, self.queue = state["access"], state["refresh"], state["queue"]
                 self.device_hint, self.bound = state.get("device_hint"), state.get("bound", False)
                 self.epoch = state.get("epoch")
+                self.person = state.get("person")
 
     def close(self) -> None:
         """Close the connections. Tokens and queue stay where they are kept."""
@@ -158,6 +160,7 @@ class Phone:
         if notice is not None:
             body["notice"] = notice
         self._tokens(self._open("/v1/auth/activate", body | self._protection()))
+        self._learn_person()
 
     def login(self, login: str, password: str) -> None:
         """Log in with a password."""
@@ -165,6 +168,17 @@ class Phone:
         if self.device_hint is not None:
             body["device_hint"] = self.device_hint
         self._tokens(self._open("/v1/auth/login", body | self._protection()))
+        self._learn_person()
+
+    def _learn_person(self) -> None:
+        """Learn whose phone this is, so that check-ins can be signed where there is no signal; else it is asked later."""
+        self.person = None
+        try:
+            if self.bound or any("person" in entry for entry in self.queue):
+                self.person = (self.get("/v1/me")["person"] or {}).get("id")
+        except (httpx.TransportError, Refused):
+            pass
+        self._save()
 
     def _protection(self) -> Json:
         return {} if self.key is None else {"key_protection": self.key.protection}
@@ -227,7 +241,11 @@ class Phone:
             content["note"] = note
         if outside_work:
             content["outside_work"] = True
-        self.queue.append({"id": str(made), "content": content, "answer": None})
+        entry: Json = {"id": str(made), "content": content, "answer": None}
+        if self.bound and self.key is not None and self.person is not None:
+            # Now, however late it is sent, and for this person, whoever logs in on this phone until then.
+            entry |= {"signed": self.key.check_in(self.person, str(made), content), "person": self.person}
+        self.queue.append(entry)
         self._save()
         return made
 
@@ -245,7 +263,7 @@ class Phone:
             set()
         )  # The server stumbles over these: they stay, and the others are not held up by them.
         size = PORTION
-        while waiting := [e for e in self.queue if e["answer"] is None and e["id"] not in left][:size]:
+        while waiting := [e for e in self._own() if e["id"] not in left][:size]:
             told = self._send(waiting, attempts)
             if told is None:
                 break  # No way through just now; the rest waits too.
@@ -260,10 +278,17 @@ class Phone:
                     if answer.stored:
                         entry["receipt"] = answer.body.get("receipt") or entry.get("receipt")
                     answers.append(answer)
+                elif answer.status == httpx.codes.UNAUTHORIZED and not entry.get("anew"):
+                    # Signed by a key that is not this account's, or not at all: once more, by the key of today.
+                    entry["signed"], entry["anew"] = None, True
                 elif answer.status != LATER:
                     left.add(entry["id"])
             self._save()
         return answers
+
+    def _own(self) -> list[Json]:
+        """Return what waits and is not another person's, who used this phone before."""
+        return [e for e in self.queue if e["answer"] is None and e.get("person") in {None, self.person}]
 
     def _send(self, entries: list[Json], attempts: int) -> list[Answer] | None:
         """Send these until they are answered; None when no way through was found. Nothing settled is no answer yet."""
@@ -271,7 +296,7 @@ class Phone:
             retry_after = None
             try:
                 response = self._sent(entries)
-                if response.status_code in FINAL | {500}:
+                if response.status_code in FINAL | {500} or _signature_refused(response):
                     answers = _answers(response, len(entries))
                     if any(answer.status != LATER for answer in answers):
                         return answers
@@ -288,13 +313,13 @@ class Phone:
 
     def _sent(self, entries: list[Json]) -> httpx.Response:
         """Send one check-in as it is, or several as a queue, with the phone's time of this sending."""
+        contents = [self._content(entry) for entry in entries]
         sending: Json = {"sent_at": self.clock().astimezone(BEIJING).isoformat()}
         if self.running is not None:
             sending["sent_clock"] = self.running.at_sending()
         if len(entries) == 1:
-            body = {**_content(entries[0]), **sending}
-            return self.call("PUT", f"/v1/check-ins/{entries[0]['id']}", body)
-        items = [{"id": entry["id"], **_content(entry)} for entry in entries]
+            return self.call("PUT", f"/v1/check-ins/{entries[0]['id']}", {**contents[0], **sending})
+        items = [{"id": entry["id"], **content} for entry, content in zip(entries, contents, strict=True)]
         return self.call("POST", BATCH, {**sending, "items": items})
 
     def accept(self, digest: str) -> None:
@@ -313,6 +338,22 @@ class Phone:
             if not response.is_success:
                 raise Refused(response.status_code, found)
             self.running.keep(asked, found)
+
+    def _content(self, entry: Json) -> Json:
+        """Return what is sent of a check-in: as it is, or signed when the login is bound to the key.
+
+        With its receipt beside it when it comes back after a restore.
+        """
+        back = {"receipt": entry["receipt"]} if entry.get("again") else {}
+        if not self.bound or self.key is None:
+            return {**entry["content"], **back}
+        if not entry.get("signed"):  # Made before there was a key, or before it was known whose phone it is.
+            if self.person is None:
+                self._learn_person()
+            if self.person is None:
+                raise Foreign("whose phone this is could not be learnt")
+            entry["signed"] = self.key.check_in(self.person, entry["id"], entry["content"])
+        return {**entry["signed"], **back}
 
     # --- receipts
 
@@ -355,7 +396,7 @@ class Phone:
         """Send a request, with the proof of the key where one is wanted; once more with the nonce the server asks for."""
         for last in (False, True):
             headers = self._headers()
-            # A check-in needs no proof: it waits in the queue for days, and is not about the request.
+            # A check-in needs no proof: it was signed itself, days ago perhaps, and is not about the request.
             sends_check_ins = path == BATCH or (method == "PUT" and path.startswith("/v1/check-ins/"))
             proven = token is None or (self.bound and not sends_check_ins)
             if token is not None:
@@ -398,6 +439,7 @@ class Phone:
                 "refresh": self.refresh,
                 "device_hint": self.device_hint,
                 "bound": self.bound,
+                "person": self.person,
                 "queue": self.queue,
                 "epoch": self.epoch,
             }
@@ -411,11 +453,6 @@ class Phone:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(self.store / "phone.json")
-
-
-def _content(entry: Json) -> Json:
-    """Return what is sent of a check-in; with its receipt when it comes back after a restore."""
-    return {**entry["content"], "receipt": entry["receipt"]} if entry.get("again") else dict(entry["content"])
 
 
 def _answers(response: httpx.Response, size: int) -> list[Answer]:
@@ -440,6 +477,11 @@ def _read(response: httpx.Response, member: str | None = None) -> Json:
     if not isinstance(found, dict) or (wanted is not None and wanted not in found):
         raise Foreign(f"{response.status_code} without {wanted}")
     return found
+
+
+def _signature_refused(response: httpx.Response) -> bool:
+    """Tell whether the check-in should have been signed by another key; the request itself was understood."""
+    return response.status_code == httpx.codes.UNAUTHORIZED and _read(response)["code"] == "proof-refused"
 
 
 def _nonce_wanted(response: httpx.Response) -> bool:

@@ -60,6 +60,11 @@ def standing(session: orm.Session, account_id: UUID, jkt: str) -> KeyState | Non
     return None if row is None else state(session, row.id)
 
 
+def thumbprints(session: orm.Session, account_id: UUID) -> frozenset[str]:
+    """Return the keys that an account has, or had."""
+    return frozenset(session.scalars(sa.select(DeviceKey.jkt).where(DeviceKey.account_id == account_id)))
+
+
 def accounts_of(session: orm.Session, jkt: str) -> Sequence[UUID]:
     """Return the accounts that enrolled a key, those that gave it up as well: one phone, several people (edge 70)."""
     return session.scalars(

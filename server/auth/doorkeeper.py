@@ -79,6 +79,10 @@ class Doorkeeper:
             raise proving.refused("scheme", self.nonces)
         proving.required(request, self.nonces, behind_proxy=self._behind_proxy, token=token, jkt=who.jkt)
 
+    def unproven(self, cause: str) -> Problem:
+        """Return the 401 of content that the token's key should have signed and did not, and count why."""
+        return proving.refused(cause, self.nonces)
+
     def key_offered(self, request: Request) -> PublicKey | None:
         """Return the key that a request without a token proves to hold, None for a request that brings no proof.
 

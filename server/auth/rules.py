@@ -116,6 +116,19 @@ def key_state(events: Iterable[KeyEvent]) -> KeyState:
     return KeyState.WAITING
 
 
+def key_state_at(
+    events: Iterable[tuple[KeyEvent, datetime]], at: datetime, *, grace: timedelta = timedelta(0)
+) -> KeyState | None:
+    """Return what a key was good for at an instant that is known but for `grace`; None before it was enrolled.
+
+    The doubt is the person's: within it the key had come already, and had not ended yet.
+    """
+    happened = {
+        event for event, when in events if when <= at + (-grace if event is KeyEvent.REVOKED else grace)
+    }
+    return key_state(happened) if happened else None
+
+
 def trusted_at_login(*, by_code: bool, first: bool, town_approves: bool) -> KeyCause | None:
     """Return why a key that comes with a login is trusted at once, None when it must wait for a code or the town.
 

@@ -197,7 +197,11 @@ END $$;"""
 
 _ENDED = """
 UPDATE public.sessions SET revoked_at = now(), end_reason = 'restored' WHERE revoked_at IS NULL;
-UPDATE public.one_time_codes SET void_at = now() WHERE used_at IS NULL AND void_at IS NULL;"""
+UPDATE public.one_time_codes SET void_at = now() WHERE used_at IS NULL AND void_at IS NULL;
+DO $$ BEGIN IF to_regclass('public.device_codes') IS NOT NULL THEN
+ UPDATE public.device_codes SET void_at = now() WHERE used_at IS NULL AND void_at IS NULL;
+END IF; END $$;"""
+"""A backup of before the codes of phones has no table of them yet: the migration comes after this transaction."""
 
 _EPOCH = """
 DO $$ BEGIN IF to_regclass('public.receipt_epochs') IS NOT NULL THEN

@@ -8,7 +8,6 @@ in between (server.checkins.sealing): these are looked up again.
 """
 
 import logging
-import secrets
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -380,8 +379,3 @@ async def _record_refused(
         async with connection.transaction():
             for attempt in attempts:
                 await connection.execute(storing.REFUSED, attempt)
-
-
-def new_salt() -> bytes:
-    """Return a salt for a phone that keeps none."""
-    return secrets.token_bytes(16)

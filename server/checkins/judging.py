@@ -21,6 +21,7 @@ from server.checkins.receipts import Receipt
 from server.checkins.record import Record, StoredPosition
 from server.checkins.rules import ExactPosition, Standing
 from server.checkins.schemas import CheckInIn, PositionIn, RunningClockIn
+from server.checkins.signing import Proof
 from server.checkins.storing import MASKS, ActivePosting, Kept, Masks
 from server.month.book import Book, Governing
 from server.month.masks import Month, day_mask, days_of, range_mask
@@ -324,6 +325,7 @@ class Incoming(NamedTuple):
     timing: Timing
     salt: bytes
     back: Back | None = None
+    proof: Proof | None = None
 
 
 def kept(
@@ -392,11 +394,12 @@ def kept(
         **(dating.ORDINARY if time is None else dating.shown_time(time)),
         restored_at=incoming.back.at if incoming.back else None,
         restores=incoming.back.receipt.digest if incoming.back else None,
+        proof_hash=incoming.proof.digest() if incoming.proof else None,
     )
     row = None
     if spot is not None and question.fix is not None:
         row = stored_position(question.fix, spot, incoming.salt)
-    return Kept(record, row, masks, time)
+    return Kept(record, row, masks, time, proof=incoming.proof)
 
 
 def real(number: float | None) -> float | None:

@@ -223,6 +223,40 @@ class CheckInTime(db.Base):
     spoiled: Mapped[bool]
 
 
+class CheckInSigner(db.Base):
+    """What the signatures of a phone have in common: its key, and their JWS header as it was sent.
+
+    The header holds the public key, so a signature can be checked without any other table. A key that two people's
+    check-ins were signed with is one phone used by both (edge 70).
+    """
+
+    __tablename__ = "checkin_signers"
+    __table_args__ = (
+        sa.UniqueConstraint("header"),
+        sa.Index(None, "jkt"),
+        {"info": {"grant": db.APPEND}},
+    )
+
+    id: Mapped[int] = mapped_column(sa.Integer, sa.Identity(always=True), primary_key=True)
+    jkt: Mapped[str]  # The key's thumbprint (RFC 7638), as in device_keys.
+    header: Mapped[str]  # In base64url.
+
+
+class CheckInSignature(db.Base):
+    """The phone's signature over a check-in (ruling 23), byte for byte: it can be checked for ever, and never changes.
+
+    What was signed holds a salted commitment in place of the coordinates, so it stays when they fade (ruling 22).
+    """
+
+    __tablename__ = "checkin_signatures"
+    __table_args__ = ({"info": {"grant": db.APPEND}},)
+
+    seq: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)  # Of the check-in.
+    signer: Mapped[int]  # checkin_signers.
+    payload: Mapped[bytes]
+    phone_signature: Mapped[bytes]
+
+
 class CheckIn(db.Base):
     """One check-in (签到) as people read it: the view over its row, its grounds and its phone."""
 
@@ -285,6 +319,7 @@ class CheckIn(db.Base):
     signature: Mapped[bytes | None]
     restored_at: Mapped[datetime | None]
     restores: Mapped[bytes | None]
+    proof_hash: Mapped[bytes | None]
 
 
 db.add_view("checkins", views.CHECKINS)

@@ -1,4 +1,4 @@
-"""The small numbers under which check-ins keep what repeats: grounds of verdicts, and what phones say of themselves.
+"""The small numbers under which check-ins keep what repeats: grounds of verdicts, what phones say of themselves, their keys.
 
 A worker remembers the numbers that it knows, so that the hot statement takes them as they are. What it does not know is
 made and asked for in one round trip before that statement, in two steps on purpose: a row that another worker committed
@@ -19,10 +19,13 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from server.checkins.record import Record
+from server.checkins.signing import Proof
 
 MOST_PHONES = 1_000
 MOST_REMEMBERED = 20_000
 """Grounds in a worker's memory: a few hundred bytes each. A district has some hundreds."""
+MOST_SIGNERS = 8_192
+"""Keys in a worker's memory: half a kilobyte each, one for every phone that signs."""
 
 
 class Grounds(NamedTuple):
@@ -40,6 +43,13 @@ class Phone(NamedTuple):
     provider: str | None
     datum: str | None
     mocked: bool | None
+
+
+class Signer(NamedTuple):
+    """A row of `checkin_signers` without its number: a phone's key, and the header of its signatures to the letter."""
+
+    jkt: str
+    header: str
 
 
 NO_GROUNDS = Grounds(None, None, None)
@@ -62,6 +72,10 @@ ORDER BY 1, 2, 3, 4 ON CONFLICT DO NOTHING"""  # noqa: S608  As above.
 ALL_PHONES = "SELECT id, client, provider, datum, mocked FROM checkin_phones"
 """All of them, so that a worker that meets a full table knows what is in it, and need not ask again."""
 
+MAKE_SIGNERS = """INSERT INTO checkin_signers (jkt, header)
+SELECT k.jkt, k.header FROM unnest(%s::text[], %s::text[]) AS k(jkt, header) ORDER BY 2 ON CONFLICT DO NOTHING"""
+FIND_SIGNERS = """SELECT s.id, s.jkt, s.header FROM checkin_signers AS s WHERE s.header = ANY(%s::text[])"""
+
 
 @dataclass(slots=True)
 class Numbers:
@@ -70,8 +84,9 @@ class Numbers:
     grounds: dict[Grounds, int] = field(default_factory=dict)
     phones: dict[Phone, int] = field(default_factory=dict)
     full: bool = False
+    signers: dict[Signer, int] = field(default_factory=dict)
 
-    def lacks(self, records: Iterable[Record]) -> "Asked | None":
+    def lacks(self, records: Iterable[Record], proofs: Iterable[Proof] = ()) -> "Asked | None":
         """Return what has to be asked for before these records can be stored; None when everything is known."""
         grounds: set[Grounds] = set()
         phones: set[Phone] = set()
@@ -85,7 +100,10 @@ class Numbers:
                     phones.add(bare)
                 if not self.full:
                     phones.add(phone)
-        return Asked(sorted(grounds, key=str), sorted(phones, key=str)) if grounds or phones else None
+        signers = {signer_of(proof) for proof in proofs} - self.signers.keys()
+        if not (grounds or phones or signers):
+            return None
+        return Asked(sorted(grounds, key=str), sorted(phones, key=str), sorted(signers))
 
     def of_phone(self, phone: Phone) -> tuple[int | None, str | None, str | None]:
         """Return the phone's number, and the client and provider that the check-in must keep itself."""
@@ -101,15 +119,23 @@ class Numbers:
 
     def with_more(self, more: "Numbers") -> "Numbers":
         """Return what is known together with what was just found."""
-        return Numbers(self.grounds | more.grounds, self.phones | more.phones, self.full or more.full)
+        return Numbers(
+            self.grounds | more.grounds,
+            self.phones | more.phones,
+            self.full or more.full,
+            self.signers | more.signers,
+        )
 
     def remember(self, more: "Numbers") -> None:
         """Keep what was found, once it has been committed; what is known longest makes room."""
         self.grounds.update(more.grounds)
         self.phones.update(more.phones)
         self.full = self.full or more.full
+        self.signers.update(more.signers)
         while len(self.grounds) > MOST_REMEMBERED:
             del self.grounds[next(iter(self.grounds))]
+        while len(self.signers) > MOST_SIGNERS:
+            del self.signers[next(iter(self.signers))]
 
 
 class Asked(NamedTuple):
@@ -117,29 +143,46 @@ class Asked(NamedTuple):
 
     grounds: Sequence[Grounds]
     phones: Sequence[Phone]
+    signers: Sequence[Signer] = ()
 
     def steps(self) -> list[tuple[str, tuple[list[Any], ...]]]:
-        """Return the statements with their parameters: make grounds, find them, make phones, read all phones."""
+        """Return the statements with their parameters: make and find grounds, phones, and signers where any is asked for."""
         here = (
             [each.village_code for each in self.grounds],
             [each.zone_name for each in self.grounds],
             [as_text(each.versions) for each in self.grounds],
         )
         phones = tuple([each[place] for each in self.phones] for place in range(len(NO_PHONE)))
-        return [(MAKE_GROUNDS, here), (FIND_GROUNDS, here), (MAKE_PHONES, phones), (ALL_PHONES, ())]
+        steps: list[tuple[str, tuple[list[Any], ...]]] = [
+            (MAKE_GROUNDS, here),
+            (FIND_GROUNDS, here),
+            (MAKE_PHONES, phones),
+            (ALL_PHONES, ()),
+        ]
+        if self.signers:
+            keys, headers = [each.jkt for each in self.signers], [each.header for each in self.signers]
+            steps += [(MAKE_SIGNERS, (keys, headers)), (FIND_SIGNERS, (headers,))]
+        return steps
 
-    def found(self, grounds: Iterable[Sequence[int]], phones: Iterable[Sequence[Any]]) -> Numbers:
-        """Return the numbers from the rows of the second and the last statement.
+    def found(
+        self,
+        grounds: Iterable[Sequence[int]],
+        phones: Iterable[Sequence[Any]],
+        signers: Iterable[Sequence[Any]] = (),
+    ) -> Numbers:
+        """Return the numbers from the rows of the statements that find.
 
         Raises psycopg's SerializationFailure when one is missing, which takes a stricter isolation than READ COMMITTED:
         the group is then run again in a new transaction.
         """
         here = {self.grounds[n - 1]: number for n, number in grounds}
         known = {Phone(*said): number for number, *said in phones}
+        keys = {Signer(*said): number for number, *said in signers}
         lost = [each for each in self.phones if each not in known]
-        if len(here) < len(self.grounds) or any(_bare(each) == each for each in lost):
+        missing = len(here) < len(self.grounds) or len(keys) < len(self.signers)
+        if missing or any(_bare(each) == each for each in lost):
             raise psycopg.errors.SerializationFailure("another worker's row cannot be seen yet")
-        return Numbers(here, known, full=bool(lost))
+        return Numbers(here, known, bool(lost), keys)
 
 
 async def learn(connection: psycopg.AsyncConnection[Any], asked: Asked, numbers: Numbers) -> Numbers:
@@ -149,8 +192,8 @@ async def learn(connection: psycopg.AsyncConnection[Any], asked: Asked, numbers:
     """
     async with connection.pipeline():
         cursors = [await connection.execute(text, given) for text, given in asked.steps()]
-        grounds, phones = await cursors[1].fetchall(), await cursors[3].fetchall()
-    more = asked.found(grounds, phones)
+        read = [await cursor.fetchall() for cursor in cursors[1::2]]
+    more = asked.found(*read)
     known = numbers.with_more(more)
     if connection.info.transaction_status is TransactionStatus.IDLE:
         numbers.remember(more)
@@ -171,6 +214,11 @@ def grounds_of(record: Record) -> Grounds:
 def phone_of(record: Record) -> Phone:
     """Return what a record's phone said of itself."""
     return Phone(record.client, record.provider, record.datum, record.mocked)
+
+
+def signer_of(proof: Proof) -> Signer:
+    """Return whose signature it is."""
+    return Signer(proof.jkt, proof.header)
 
 
 def as_text(versions: Iterable[UUID] | None) -> str | None:

@@ -2,9 +2,10 @@
 
 One address is asked a thousand times as often as all the others together, and solving dependencies, wrapping requests
 and matching included routers took two thirds of its time (DECISIONS.md). This route takes a request only when nothing
-about it is unusual: a JSON body that fits the schema, a token that is good, a cadre's role. Everything else, refusals
-above all, it hands with the bytes it has read to the documented route, `routes.put`. So what is refused, how it is
-told and what is recorded is written once, and what is accepted passes the same schema into the same intake.
+about it is unusual: a JSON body that fits the schema, a token that is good, its key's signature where it has one, a
+cadre's role. Everything else, refusals above all, it hands with the bytes it has read to the documented route,
+`routes.put`. So what is refused, how it is told and what is recorded is written once, and what is accepted passes the
+same schema into the same intake.
 """
 
 from collections.abc import Iterable
@@ -16,10 +17,9 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.access import Role, Who
+from server.checkins import reading
 from server.checkins.judging import Incoming
 from server.checkins.record import answer_bytes
-from server.checkins.routes import incoming_of
-from server.checkins.schemas import CheckInIn
 from server.problems import Problem
 
 PREFIX = "/v1/check-ins/"
@@ -28,7 +28,6 @@ _PASSED_ON = "zaicun.passed_on"
 _JSON = (b"content-type", b"application/json")
 _REPLAYED = (b"idempotent-replay", b"true")
 _id_of = TypeAdapter(UUID).validate_python
-_body_of = CheckInIn.__pydantic_validator__.validate_json
 
 Header = tuple[bytes, bytes]
 
@@ -112,7 +111,7 @@ def _incoming(scope: Scope, read: list[Message]) -> Incoming | None:
         if who.person_id is None or not who.has(Role.CADRE):
             return None
         checkin_id = _id_of(scope["path"][len(PREFIX) :])
-        return incoming_of(checkin_id, _body_of(body), body, who, scope["app"].state.doorkeeper.keys)
+        return reading.plainly(checkin_id, body, who, scope["app"].state.doorkeeper.keys)
     except (Problem, ValidationError, RequestValidationError):
         return None
 

@@ -84,7 +84,8 @@ def facts(record: "Record") -> bytes:
     """Return the SHA-256 (32 bytes) of everything judged and told that the receipt does not spell out.
 
     The hashed bytes: the tag, five 4-byte IEEE 754 numbers (accuracy, age of the fix, margin, p, p of the zone; all ones
-    where there is none), then a JSON array without blanks.
+    where there is none), then a JSON array without blanks. The array of a signed check-in ends with the hash of its
+    signature (signing.Proof.digest), so that this cannot be taken away or put in later.
     """
     numbers = (record.accuracy_m, record.fix_age_s, record.margin_m, record.p_inside, record.p_zone)
     told = (
@@ -94,6 +95,8 @@ def facts(record: "Record") -> bytes:
         record.month_tier, record.time_basis, record.time_doubt, *map(_in_utc, (record.earliest_at, record.latest_at,
         record.claimed_at, record.anchored_at)),
     )  # fmt: skip
+    if record.proof_hash is not None:
+        told += (jws.encoded(record.proof_hash),)
     packed = b"".join([_ABSENT if number is None else _real(number) for number in numbers])
     return hashlib.sha256(_FACTS + packed + orjson.dumps(told, option=orjson.OPT_UTC_Z)).digest()
 

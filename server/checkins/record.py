@@ -81,6 +81,7 @@ class Record(NamedTuple):
     # Of one that came back after a backup was restored: when, and the hash of its receipt from before.
     restored_at: datetime | None = None
     restores: bytes | None = None
+    proof_hash: bytes | None = None  # Of the phone's signature (server.checkins.signing), None without one.
 
 
 COLUMNS = Record._fields

@@ -1,7 +1,6 @@
 """Check-ins over HTTP."""
 
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,28 +12,26 @@ from sqlalchemy import orm
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from server import clock, clock_watch, http, metrics, pages, problems
-from server.access import Who
-from server.auth import anchors
-from server.auth.keys import KeySet
-from server.checkins import batches, hooks, instants, queries, service
+from server import http, metrics, pages, problems
+from server.checkins import batches, hooks, queries, reading, service, signatures
 from server.checkins import intake as intakes
-from server.checkins.instants import Anchored, Reading, Running
-from server.checkins.judging import E7, Incoming
+from server.checkins.judging import E7
+from server.checkins.proven import PROVEN, Prover
 from server.checkins.queries import Seen
 from server.checkins.record import answer, answer_bytes, from_row, sentence
 from server.checkins.schemas import (
     AttemptOut,
     BatchIn,
     BatchOut,
-    CheckInIn,
     CheckInOut,
     JudgedAgain,
     OwnCheckInOut,
+    PutIn,
     ReviewedOut,
-    RunningClockIn,
+    SignatureOut,
     WithdrawIn,
 )
+from server.checkins.signatures import Signature
 from server.documented import refusals, sent
 from server.envelope import ClientGone
 from server.gate import Cadre, Db, who_of
@@ -76,6 +73,9 @@ async def _keep_attempt(request: Request, error: RequestValidationError | HTTPEx
         return
     if kind is None:
         return
+    if who.jkt is not None and not request.scope["state"].get(PROVEN):
+        metrics.unproven(kind.code)  # The token alone proves nobody: it may be in other hands (edge 72).
+        return
     body = getattr(request, "_body", b"")[: intakes.BODY_KEPT]
     given = str(request.path_params.get("checkin_id", ""))
     # It needs a thread and a connection, unlike a check-in that is taken: a faulty app on every phone must not take all.
@@ -116,12 +116,15 @@ _RESENT: dict[int | str, dict[str, Any]] = {
         problems.DATABASE_UNAVAILABLE,
     ),
 )
-async def put(checkin_id: UUID, given: CheckInIn, request: Request, who: Cadre) -> Response:
+async def put(checkin_id: UUID, given: PutIn, request: Request, who: Cadre) -> Response:
     """Check in (下村签到). The phone makes the id (UUIDv7) and sends until an answer comes; a resend is harmless.
 
-    A position outside the village is not an error: it is stored and answered with its verdict and reason.
+    A position outside the village is not an error: it is stored and answered with its verdict and reason. Under a token
+    that is bound to a phone's key the check-in is signed by it (401 `proof-refused` otherwise; guide, section 29).
     """
-    incoming = incoming_of(checkin_id, given, await request.body(), who, _keys(request))
+    prover = Prover(request, who)
+    signed = await prover.signer(checkin_id, given)
+    incoming = prover.read(checkin_id, given, signed, await request.body())
     stored = await request.app.state.intake.put(incoming)
     content = answer_bytes(stored.record, stored.receipt)
     if stored.created:
@@ -148,99 +151,31 @@ async def batch(given: BatchIn, request: Request, who: Cadre) -> Response:
     An item is what a PUT takes, with its id and without `sent_at`; its result is what the PUT would have answered. The
     answer is 200 although items were refused, or have to come again (503 in their place).
     """
-    _person(who)
+    reading.person_of(who)
     sending = {
         "sent_at": given.sent_at.isoformat(),
         "sent_clock": None if given.sent_clock is None else given.sent_clock.model_dump(),
     }
-    items = batches.read(
+    items = await batches.read(
         given.items,
         sending,
-        who,
-        incoming=partial(incoming_of, keys=_keys(request)),
+        Prover(request, who),
         explain=lambda error: http.invalid(request, error),
     )
     unfit = [item for item in items if isinstance(item, batches.Unfit)]
-    if unfit:
+    # Whoever has the token and not its key leaves no trace on the person (edge 72).
+    kept = [item for item in unfit if item.problem.kind is not problems.PROOF_REFUSED]
+    if not kept and len(unfit) == len(items):
+        raise unfit[0].problem  # It is about the request then, not about one item.
+    if kept:
         request.app.state.admission.enter(request.scope["state"])
-        refused = [(item.id, item.problem.kind, item.body[: intakes.BODY_KEPT]) for item in unfit]
+        refused = [(item.id, item.problem.kind, item.body[: intakes.BODY_KEPT]) for item in kept]
         await run_in_threadpool(service.record_attempts, request.app.state.database, who, refused)
     found = await request.app.state.batches.put(items)
     language = http.language(request)
     content = orjson.dumps({"items": [result.shown(language) for result in found]})
     headers = {"Content-Language": language, "Vary": "Accept-Language"}
     return Response(content, 200, headers, "application/json")
-
-
-def _keys(request: Request) -> KeySet:
-    keys: KeySet = request.app.state.doorkeeper.keys
-    return keys
-
-
-def incoming_of(
-    checkin_id: UUID, given: CheckInIn, body: bytes, who: Who, keys: KeySet | None = None
-) -> Incoming:
-    """Return a check-in as the intake takes it; `keys` are those that know time anchors again.
-
-    Raises RequestValidationError where no clock could say such times.
-    """
-    received_at = clock.now()
-    try:
-        running = None if given.clock is None else _running(given, given.clock, who, keys)
-        timing = instants.timing(given.captured_at, given.sent_at, received_at, running)
-        if clock_watch.WATCH.doubted():
-            timing = instants.widened(timing, *clock_watch.WATCH.possible())
-    except OverflowError as error:
-        raise RequestValidationError(
-            [
-                {
-                    "type": "clock_unreadable",
-                    "loc": ("body", "captured_at"),
-                    "msg": "the phone's clock cannot be right; set it and check in again",
-                }
-            ]
-        ) from error
-    return Incoming(
-        person_id=_person(who),
-        account_id=who.account_id,
-        session_id=who.session_id,
-        version=who.version,
-        id=checkin_id,
-        given=given,
-        body=body,
-        received_at=received_at,
-        timing=timing,
-        salt=given.salt_bytes() or intakes.new_salt(),
-    )
-
-
-def _running(given: CheckInIn, clock_in: RunningClockIn, who: Who, keys: KeySet | None) -> Running:
-    """Return the readings of the running clock, with the anchor if it is one of ours for this person.
-
-    Another anchor is no reason to refuse the check-in (M24): it is not used, and that is kept.
-    """
-    known = None
-    if clock_in.anchor is not None and keys is not None:
-        known = anchors.read(keys, _person(who), clock_in.anchor)
-    sent = given.sent_clock
-    return Running(
-        tapped=Reading(anchors.boot_digest(clock_in.boot_id), clock_in.tapped_ms),
-        sent=None if sent is None else Reading(anchors.boot_digest(sent.boot_id), sent.ms),
-        anchor=None
-        if known is None or clock_in.got_ms is None
-        else Anchored(known.at, Reading(known.boot, known.asked_ms), clock_in.got_ms),
-        spoiled=clock_in.anchor is not None and known is None,
-    )
-
-
-def _person(who: Who) -> UUID:
-    if who.person_id is None:
-        raise Problem(
-            problems.FORBIDDEN,
-            zh="此账号没有对应的驻村干部。",
-            en="This account is not linked to a person.",
-        )
-    return who.person_id
 
 
 @router.get(
@@ -250,7 +185,7 @@ def _person(who: Who) -> UUID:
 )
 def own(who: Cadre, db: Db, limit: Limit = 50, cursor: Cursor = None) -> Page[OwnCheckInOut]:
     """List one's own check-ins (我的签到), newest first, with what happened to each since."""
-    person_id = _person(who)
+    person_id = reading.person_of(who)
     with db.read() as session:
         rows = queries.own_page(session, person_id, pages.decode(cursor, UUID), limit)
         shown, following = pages.cut(rows, limit, lambda seen: (seen.checkin.id,))
@@ -264,7 +199,7 @@ def own(who: Cadre, db: Db, limit: Limit = 50, cursor: Cursor = None) -> Page[Ow
 )
 def attempts(who: Cadre, db: Db, limit: Limit = 50, cursor: Cursor = None) -> Page[AttemptOut]:
     """List one's own refused attempts (未被接受的签到): nothing that was sent is lost."""
-    person_id = _person(who)
+    person_id = reading.person_of(who)
     with db.read() as session:
         rows = queries.attempts_page(session, person_id, pages.decode(cursor, int), limit)
     shown, following = pages.cut(rows, limit, lambda attempt: (attempt.id,))
@@ -280,9 +215,9 @@ def attempts(who: Cadre, db: Db, limit: Limit = 50, cursor: Cursor = None) -> Pa
 )
 def one(checkin_id: UUID, who: Cadre, db: Db) -> OwnCheckInOut:
     """Read one of one's own check-ins (签到详情)."""
-    person_id = _person(who)
+    person_id = reading.person_of(who)
     with db.read() as session:
-        return _own(session, person_id, [queries.access_own(session, person_id, checkin_id)])[0]
+        return _whole(session, person_id, queries.access_own(session, person_id, checkin_id))
 
 
 @router.post(
@@ -294,18 +229,26 @@ def one(checkin_id: UUID, who: Cadre, db: Db) -> OwnCheckInOut:
 )
 def withdraw(checkin_id: UUID, given: WithdrawIn, who: Cadre, db: Db) -> OwnCheckInOut:
     """Take back one's own mistaken check-in within the minutes of the policy (撤回). It stays, marked."""
-    person_id = _person(who)
+    person_id = reading.person_of(who)
     with db.write() as session:
         withdrawn = service.withdraw(session, who, person_id, checkin_id, given.reason)
-        return _own(session, person_id, [withdrawn])[0]
+        return _whole(session, person_id, withdrawn)
+
+
+def _whole(session: orm.Session, person_id: UUID, seen: Seen) -> OwnCheckInOut:
+    """Return one check-in with its signature to the letter."""
+    (told,) = _own(session, person_id, [seen])
+    proof = signatures.proof_of(session, seen.checkin.seq)
+    return told if proof is None else told.model_copy(update={"signed": proof.compact()})
 
 
 def _own(session: orm.Session, person_id: UUID, rows: Sequence[Seen]) -> list[OwnCheckInOut]:
     reviews = hooks.reviews(session, person_id, [seen.checkin.id for seen in rows])
-    return [_one(seen, reviews.get(seen.checkin.id)) for seen in rows]
+    signed = signatures.of_check_ins(session, [seen.checkin.seq for seen in rows])
+    return [_one(seen, signed.get(seen.checkin.seq), reviews.get(seen.checkin.id)) for seen in rows]
 
 
-def _one(seen: Seen, review: ReviewedOut | None) -> OwnCheckInOut:
+def _one(seen: Seen, signature: Signature | None, review: ReviewedOut | None) -> OwnCheckInOut:
     row, position, later = seen.checkin, seen.position, seen.judgement
     again = None
     if later is not None:
@@ -321,6 +264,7 @@ def _one(seen: Seen, review: ReviewedOut | None) -> OwnCheckInOut:
         )
     return OwnCheckInOut(
         **answer(from_row(vars(row))).model_dump(),
+        signature=None if signature is None else SignatureOut.model_validate(signature),
         withdrawn_at=seen.withdrawal.at if seen.withdrawal else None,
         duplicate_of=seen.duplicate_of,
         judged_again=again,

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -16,6 +16,7 @@ from pydantic import (
     Strict,
     StringConstraints,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -24,6 +25,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from geo.datum import Datum
 from geo.fix import POSITION_FAULTS, position_fault
 from geo.verdict import Band, VerdictKind
+from server.auth.rules import KeyState, Protection
 from server.checkins.instants import Doubt, TimeBasis
 from server.checkins.rules import Cause, Kind, NoPosition, Standing
 from server.given import DAY, Id, In, Word, instant
@@ -155,6 +157,14 @@ SentClock = Annotated[
 ]
 
 
+Receipt = Annotated[
+    Annotated[str, Field(max_length=4096)] | None,
+    Field(
+        description="服务器恢复备份后重发时附上的原回执 / the receipt it got, when it is sent again after a restore"
+    ),
+]
+
+
 class TapIn(_Open):
     """What a phone keeps of a tap (签到) until it is sent: it never changes from one sending to the next."""
 
@@ -176,10 +186,7 @@ class TapIn(_Open):
     clock: RunningClockIn | None = Field(
         None, description="原生应用的开机计时与对时凭证 / a native app's running clock and time anchor"
     )
-    receipt: Annotated[str, Field(max_length=4096)] | None = Field(
-        None,
-        description="服务器恢复备份后重发时附上的原回执 / the receipt it got, when it is sent again after a restore",
-    )
+    receipt: Receipt = None
 
     @model_validator(mode="after")
     def _reason_without_position(self) -> "TapIn":
@@ -216,18 +223,79 @@ class QueuedIn(TapIn):
 MOST_QUEUED = 200
 
 
+class OpeningIn(_Open):
+    """What the commitment in a signed check-in is opened with; integers, so that nothing is rounded on the way."""
+
+    lon_e7: int = Field(
+        description="经度（10⁻⁷ 度） / longitude, 1e-7 degree", ge=-1_800_000_000, le=1_800_000_000
+    )
+    lat_e7: int = Field(
+        description="纬度（10⁻⁷ 度） / latitude, 1e-7 degree", ge=-900_000_000, le=900_000_000
+    )
+    altitude_cm: int | None = None
+    speed_cmps: int | None = None
+    salt: str = Field(description="16–32 字节，base64url / 16 to 32 bytes in base64url")
+
+
+_SIGNED = Field(
+    description="手机密钥所签的 JWS（RFC 7515），`typ` 为 `zaicun-check-in+jws`；内容见指南第 29 节 / the JWS that the phone's key "
+    "made; what it holds: guide, section 29"
+)
+
+
+class SignedIn(_Open):
+    """One check-in that the phone's key signed at the tap (签名的签到). Under a bound token no other is taken."""
+
+    signed: str = _SIGNED
+    position: OpeningIn | None = None
+    receipt: Receipt = None
+    sent_at: SentAt
+    sent_clock: SentClock = None
+
+
+class QueuedSignedIn(_Open):
+    """One signed check-in of a queue (队列中的签名签到)."""
+
+    id: Id
+    signed: str = _SIGNED
+    position: OpeningIn | None = None
+    receipt: Receipt = None
+
+
 class _Unread:
-    """A JSON object that the document describes by QueuedIn, and that is read later."""
+    """A JSON object that the document describes by these models, and that is read later."""
+
+    def __init__(self, *models: type[BaseModel], unfit: bool = False) -> None:
+        """`unfit`: one that does not fit is taken as well, and told so in its place."""
+        self._models = models
+        self._unfit = unfit
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Return what the document says: that one which does not fit is taken as well, and told so in its place."""
-        unfit = {
-            "type": "object",
-            "description": "不合要求的一条，逐条答复 / one that does not fit is told so in its place",
-        }
-        return {"anyOf": [handler(QueuedIn.__pydantic_core_schema__), unfit]}
+        """Return what the document says."""
+        known: list[JsonSchemaValue] = [handler(model.__pydantic_core_schema__) for model in self._models]
+        if self._unfit:
+            known.append(
+                {
+                    "type": "object",
+                    "description": "不合要求的一条，逐条答复 / one that does not fit is told so in its place",
+                }
+            )
+        return {"anyOf": known}
+
+
+def _unread(given: Any, _read: object) -> dict[str, Any]:  # noqa: ANN401  JSON.
+    if not isinstance(given, dict):
+        raise PydanticCustomError("dict_type", "a JSON object")
+    return given
+
+
+if TYPE_CHECKING:
+    PutIn = dict[str, Any]
+else:
+    # The document names both models; which one it is, and whose key signed it, is read later.
+    PutIn = Annotated[CheckInIn | SignedIn, WrapValidator(_unread)]
 
 
 class BatchIn(_Open):
@@ -236,7 +304,7 @@ class BatchIn(_Open):
     sent_at: SentAt
     sent_clock: SentClock = None
     items: Annotated[
-        list[Annotated[dict[str, Any], _Unread()]],
+        list[Annotated[dict[str, Any], _Unread(QueuedIn, QueuedSignedIn, unfit=True)]],
         Field(min_length=1, max_length=MOST_QUEUED),
     ]
 
@@ -372,8 +440,35 @@ class ReviewedOut(BaseModel):
     decision: ReviewDecision | None
 
 
+class SignatureOut(BaseModel):
+    """The phone's key that signed a check-in (ruling 23)."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    jkt: str = Field(description="公钥指纹（RFC 7638） / the key's thumbprint")
+    device_id: UUID | None = Field(
+        description="本人登记过的手机；不是则为 null / the own phone, null for a key that was never enrolled"
+    )
+    client: str | None
+    protection: Protection | None = Field(
+        description="应用自称的保护方式，未经核实 / where the app says the key is kept; not verified"
+    )
+    state_then: KeyState | None = Field(
+        description="打卡时该密钥的状态；null 为当时尚未登记 / what the key was good for at the tap; null: not enrolled yet"
+    )
+    state_now: KeyState | None
+
+
 class OwnCheckInOut(CheckInOut):
     """An own check-in, with what happened to it since."""
+
+    signature: SignatureOut | None = Field(
+        None, description="手机密钥的签名；未签名为 null / the phone's signature; null when it was not signed"
+    )
+    signed: str | None = Field(
+        None,
+        description="所签 JWS 原文（仅单条查看） / the JWS to the letter, where one check-in is read; anybody can verify it",
+    )
 
     withdrawn_at: datetime | None = None
     duplicate_of: UUID | None = Field(

@@ -8,6 +8,7 @@ are asked for by their place in an array and answered by it: a small number is r
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,8 +18,9 @@ from psycopg.rows import dict_row
 
 from server.checkins import names, packing
 from server.checkins.codes import CODES
-from server.checkins.names import Numbers
+from server.checkins.names import Numbers, signer_of
 from server.checkins.record import COLUMNS, Record, StoredPosition, StoredTime, from_row
+from server.checkins.signing import Proof
 from server.month.rules import Sort
 
 _TYPES = {  # In the order of `checkin_rows`, without the number that the database gives.
@@ -42,6 +44,7 @@ _TIMES = {  # In the order of StoredTime.
     "anchor_boot": "boolean", "sent_boot": "boolean", "spoiled": "boolean",
 }  # fmt: skip
 MASKS = ("sure", "unsure", "unfenced", "outside", "claimed")
+_PROOF = {"signer": "integer", "payload": "bytea", "phone_signature": "bytea"}
 Masks = tuple[int, int, int, int, int]
 MARGIN = timedelta(days=2)
 
@@ -49,7 +52,9 @@ MARGIN = timedelta(days=2)
 _HEAD = {"person_id": "uuid", "seq": "integer", "was": "integer", "epoch": "smallint", "hash": "bytea"}
 """In the order of Step."""
 _KINDS = (*_TYPES.values(), *_POSITION.values(), "date", *("bigint" for _ in MASKS))
-_TIME_PACKERS = tuple(map(packing.packer, _TIMES.values()))
+_BESIDE = {"checkin_times": _TIMES, "checkin_signatures": _PROOF}
+"""What some check-ins have besides, in tables by their number; the first of its columns is never NULL there."""
+_PACK_BESIDE = {name: tuple(map(packing.packer, columns.values())) for name, columns in _BESIDE.items()}
 _PACKERS = tuple(
     packing.coder(CODES[name]) if name in CODES else packing.packer(kind)
     for name, kind in zip((*_TYPES, *_POSITION, "month", *MASKS), _KINDS, strict=True)
@@ -61,66 +66,72 @@ def _columns(names: Iterable[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
-def _keep_statement(*, timed: bool) -> bytes:
-    """Move the people's heads from where they stood; store what is of those whose heads moved, and return its keys.
+_STEP_BESIDE = sql.SQL(""",
+        {table}_new AS (INSERT INTO {table} (seq, {columns})
+            SELECT new.seq, {columns} FROM g JOIN new USING (person_id, id) WHERE g.{first} IS NOT NULL)""")
 
-    The heads are moved in the order of people, so that two workers cannot wait for each other; all else follows them.
-    With `timed` also how their time was taken. Of most groups nothing is told of that, so they need no such step.
-    """
-    heads, arrays = (
-        sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in kinds)
-        for kinds in (_HEAD.values(), (*_KINDS, *_TIMES.values()) if timed else _KINDS)
-    )
-    times = _TIMES_STEP.format(times=_columns(_TIMES)) if timed else sql.SQL("")
-    stored = sql.SQL(", ").join(sql.SQL("g.{}").format(sql.Identifier(name)) for name in _TYPES)
-    ored = sql.SQL(", ").join(sql.SQL("bit_or(g.{})").format(sql.Identifier(name)) for name in MASKS)
-    merged = sql.SQL(", ").join(
-        sql.SQL("{0} = m.{0} | excluded.{0}").format(sql.Identifier(name)) for name in MASKS
-    )
-    return (
-        sql.SQL(
-            """WITH heads AS (INSERT INTO person_heads AS h ({head})
+
+_KEEP = sql.SQL(
+    """WITH heads AS (INSERT INTO person_heads AS h ({head})
             SELECT {head} FROM unnest({heads}) AS w({head}) ORDER BY person_id
             ON CONFLICT (person_id) DO UPDATE SET {moved} WHERE h.seq = excluded.was RETURNING h.person_id),
         g AS (SELECT * FROM unnest({arrays}) AS g({given})),
         new AS (INSERT INTO checkin_rows ({columns}) SELECT {stored} FROM g JOIN heads USING (person_id)
             RETURNING person_id, id, seq),
         positions AS (INSERT INTO checkin_points (seq, {position})
-            SELECT new.seq, {position} FROM g JOIN new USING (person_id, id) WHERE g.lon_e7 IS NOT NULL),{times}
+            SELECT new.seq, {position} FROM g JOIN new USING (person_id, id) WHERE g.lon_e7 IS NOT NULL),
         masks AS (INSERT INTO person_months AS m (person_id, month, {masks})
             SELECT g.person_id, g.month, {ored} FROM g JOIN new USING (person_id, id)
             WHERE g.sure | g.unsure | g.unfenced | g.outside | g.claimed <> 0
             GROUP BY g.person_id, g.month ORDER BY g.person_id, g.month
-            ON CONFLICT (person_id, month) DO UPDATE SET {merged})
+            ON CONFLICT (person_id, month) DO UPDATE SET {merged}){beside}
         SELECT person_id, id FROM new"""
-        )
-        .format(
-            arrays=arrays,
-            heads=heads,
-            head=_columns(_HEAD),
-            moved=sql.SQL(", ").join(
-                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
-                for name in _HEAD
-                if name != "person_id"
-            ),
-            given=_columns((*_TYPES, *_POSITION, "month", *MASKS, *(_TIMES if timed else ()))),
-            times=times,
-            columns=_columns(_TYPES),
-            stored=stored,
-            position=_columns(_POSITION),
-            masks=_columns(MASKS),
-            ored=ored,
-            merged=merged,
-        )
-        .as_bytes()
-    )  # Rendered once: composing it for each group costs more than the group's round trip.
+)
 
 
-_TIMES_STEP = sql.SQL("""
-        times AS (INSERT INTO checkin_times (seq, {times})
-            SELECT new.seq, {times} FROM g JOIN new USING (person_id, id) WHERE g.basis IS NOT NULL),""")
-KEEP = _keep_statement(timed=False)
-KEEP_TIMED = _keep_statement(timed=True)
+def _each(form: str, names: Iterable[str]) -> sql.Composed:
+    """Return a list of SQL with each of these names in it."""
+    return sql.SQL(", ").join(sql.SQL(form).format(sql.Identifier(name)) for name in names)
+
+
+def _arrays(kinds: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in kinds)
+
+
+@cache
+def keep_statement(*beside: str) -> bytes:
+    """Move the people's heads from where they stood; store what is of those whose heads moved, and return its keys.
+
+    The heads are moved in the order of people, so that two workers cannot wait for each other; all else follows them.
+    `beside` names the tables (of _BESIDE) that some of the group have rows for. Most groups have none, and need no such step.
+    Rendered once each: composing it for each group costs more than the group's round trip.
+    """
+    steps = [
+        _STEP_BESIDE.format(
+            table=sql.SQL(name),
+            columns=_columns(_BESIDE[name]),
+            first=sql.Identifier(next(iter(_BESIDE[name]))),
+        )
+        for name in beside
+    ]
+    further = {column: kind for name in beside for column, kind in _BESIDE[name].items()}
+    return _KEEP.format(
+        heads=_arrays(_HEAD.values()),
+        head=_columns(_HEAD),
+        moved=_each("{0} = excluded.{0}", [name for name in _HEAD if name != "person_id"]),
+        arrays=_arrays([*_KINDS, *further.values()]),
+        given=_columns((*_TYPES, *_POSITION, "month", *MASKS, *further)),
+        columns=_columns(_TYPES),
+        stored=_each("g.{}", _TYPES),
+        position=_columns(_POSITION),
+        masks=_columns(MASKS),
+        ored=_each("bit_or(g.{})", MASKS),
+        merged=_each("{0} = m.{0} | excluded.{0}", MASKS),
+        beside=sql.SQL("").join(steps),
+    ).as_bytes()
+
+
+KEEP = keep_statement()
 
 POSTINGS = """SELECT p.person_id, p.id, p.village_code, p.from_day, p.until_day, e.zone_id, e.from_day, e.until_day
 FROM postings p LEFT JOIN posting_places e ON e.posting_id = p.id
@@ -200,6 +211,7 @@ class Kept:
     masks: Masks
     time: StoredTime | None = None
     receipt: str | None = None
+    proof: Proof | None = None
 
     @property
     def key(self) -> tuple[UUID, UUID]:
@@ -269,14 +281,13 @@ async def keep(
     """
     if not group:
         return set()
-    unknown = numbers.lacks(kept.record for kept in group)
+    proofs = [kept.proof for kept in group if kept.proof is not None]
+    unknown = numbers.lacks((kept.record for kept in group), proofs)
     known = numbers if unknown is None else await names.learn(connection, unknown, numbers)
+    beside = _beside(group, known)
     given = parameters(group, steps, known)
-    statement = KEEP
-    if any(kept.time is not None for kept in group):
-        statement = KEEP_TIMED
-        given += _times(group)
-    cursor = await connection.execute(statement, given, prepare=True)
+    given += [column for columns in beside.values() for column in columns]
+    cursor = await connection.execute(keep_statement(*beside), given, prepare=True)
     return {(row[0], row[1]) for row in await cursor.fetchall()}
 
 
@@ -303,14 +314,31 @@ def in_order(group: Sequence[Kept]) -> list[Kept]:
     return sorted(group, key=lambda kept: kept.key)
 
 
-def _times(group: Sequence[Kept]) -> list[packing.Packed]:
-    """Return the further parameters of KEEP_TIMED, in the order of the others."""
-    columns = zip(*[_NO_TIME if kept.time is None else kept.time for kept in in_order(group)], strict=True)
-    return [pack(column) for pack, column in zip(_TIME_PACKERS, columns, strict=True)]
+def _beside(group: Sequence[Kept], numbers: Numbers) -> dict[str, list[packing.Packed]]:
+    """Return the further parameters that some of a group need, by the table that they are for."""
+    rows: dict[str, list[Sequence[Any] | None]] = {}
+    if any(kept.time is not None for kept in group):
+        rows["checkin_times"] = [kept.time for kept in in_order(group)]
+    if any(kept.proof is not None for kept in group):
+        rows["checkin_signatures"] = [_proven(kept.proof, numbers) for kept in in_order(group)]
+    return {
+        name: [
+            pack(column)
+            for pack, column in zip(
+                _PACK_BESIDE[name],
+                zip(*[(None,) * len(_BESIDE[name]) if row is None else row for row in each], strict=True),
+                strict=True,
+            )
+        ]
+        for name, each in rows.items()
+    }
+
+
+def _proven(proof: Proof | None, numbers: Numbers) -> tuple[int, bytes, bytes] | None:
+    return None if proof is None else (numbers.signers[signer_of(proof)], proof.payload, proof.signature)
 
 
 _NOWHERE = (None,) * len(_POSITION)
-_NO_TIME = (None,) * len(_TIMES)
 
 
 def row_columns(records: Sequence[Record], numbers: Numbers) -> dict[str, Sequence[Any]]:

@@ -21,10 +21,12 @@ CHECKINS = f"""SELECT r.seq, r.person_id, r.id, r.received_at, r.event_at, COALE
     r.commitment, r.content_hash, r.month_counted, r.month_need, r.month_due, r.month_away,
     {text_of("month_tier", "r.month_tier")} AS month_tier,
     t.basis AS time_basis, t.doubt AS time_doubt, t.earliest_at, t.latest_at, t.claimed_at, t.anchored_at,
-    e.issuer, r.epoch, e.id AS epoch_id, r.chain_seq, r.receipt_key, k.kid, r.prev, r.signature, r.restored_at, r.restores
+    e.issuer, r.epoch, e.id AS epoch_id, r.chain_seq, r.receipt_key, k.kid, r.prev, r.signature, r.restored_at, r.restores,
+    sha256(convert_to(w.header, 'UTF8') || '.' || s.payload || '.' || s.phone_signature) AS proof_hash
 FROM checkin_rows AS r LEFT JOIN checkin_grounds AS g ON g.id = r.grounds LEFT JOIN checkin_phones AS f ON f.id = r.phone
 LEFT JOIN checkin_times AS t ON t.seq = r.seq
-LEFT JOIN receipt_epochs AS e ON e.number = r.epoch LEFT JOIN receipt_keys AS k ON k.id = r.receipt_key"""  # noqa: S608  Constants of ours.
+LEFT JOIN receipt_epochs AS e ON e.number = r.epoch LEFT JOIN receipt_keys AS k ON k.id = r.receipt_key
+LEFT JOIN checkin_signatures AS s ON s.seq = r.seq LEFT JOIN checkin_signers AS w ON w.id = s.signer"""  # noqa: S608  Constants of ours.
 
 _DECIMALS = " ".join(
     f"WHEN mod(p.lon_e7, {10**zeros}) <> 0 OR mod(p.lat_e7, {10**zeros}) <> 0 THEN {FINEST_DECIMALS + 1 - zeros}"

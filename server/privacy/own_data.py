@@ -27,6 +27,7 @@ PIECE = 1 << 16
 _ME = "(SELECT CAST(:account AS uuid) AS account, CAST(:person AS uuid) AS person) AS me"
 _PERSON, _ACCOUNT = "person_id = me.person", "account_id = me.account"
 _POSTINGS = "posting_id IN (SELECT id FROM postings WHERE person_id = me.person)"
+_CHECKINS = "seq IN (SELECT seq FROM checkin_rows WHERE person_id = me.person)"
 OWN: Mapping[str, str] = {
     "accounts": "id = me.account",
     "audit_log": "(subject_kind = 'account' AND subject_id = CAST(me.account AS text))"
@@ -37,8 +38,11 @@ OWN: Mapping[str, str] = {
     "checkin_old_receipts": _PERSON,
     "checkin_points": _PERSON,
     "checkin_rows": _PERSON,
+    "checkin_signatures": _CHECKINS,
+    "checkin_signers": "id IN (SELECT g.signer FROM checkin_signatures AS g JOIN checkin_rows AS r USING (seq)"
+    " WHERE r.person_id = me.person)",
     "checkin_spots": _PERSON,
-    "checkin_times": "seq IN (SELECT seq FROM checkin_rows WHERE person_id = me.person)",
+    "checkin_times": _CHECKINS,
     "checkin_withdrawals": _PERSON,
     "day_fact_withdrawals": "fact_id IN (SELECT id FROM day_facts WHERE person_id = me.person)",
     "day_facts": _PERSON,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from conftest import Clone, Service, SetClock, running_service
 from factories_auth import DISTRICT, TOWN, make_account, token_for, tokens_for
 from factories_checkins import check_in, make_cadre, make_world
-from factories_devices import ALGORITHMS, Keyed, PhoneKey, bound
+from factories_devices import ALGORITHMS, Keyed, PhoneKey, bound, sealed
 from factories_login import PASSWORD, activate, new_code
 
 from server import clock as clock_module
@@ -346,12 +346,12 @@ def test_a_revoked_key_s_check_in_is_refused_at_once(service: Service) -> None:
     world = make_world(service)
     cadre = make_cadre(service, world)
     phone = bound(service, cadre.account)
-    path = f"/v1/check-ins/{ids.new_id()}"
-    device = id_of(phone)
+    one, device = ids.new_id(), id_of(phone)
     with service.as_(cadre.token) as other:
         other.delete(f"/v1/me/devices/{device}").raise_for_status()
     headers = {"Authorization": f"Bearer {phone.access}"}
-    answer = service.client.put(path, json=check_in(clock_module.now()), headers=headers)
+    body = sealed(phone.key, cadre.person_id, one, check_in(clock_module.now()))
+    answer = service.client.put(f"/v1/check-ins/{one}", json=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "token-stale")
 
 

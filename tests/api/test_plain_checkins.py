@@ -49,6 +49,7 @@ RECORDS = st.builds(
     issuer=st.just("500116"), epoch=st.integers(1, 9), epoch_id=st.uuids(), chain_seq=st.integers(1, 2**31 - 1),
     receipt_key=st.just(1), kid=st.just("k"), prev=maybe(st.binary(min_size=32, max_size=32)),
     signature=maybe(st.binary(min_size=64, max_size=64)), restored_at=maybe(INSTANTS), restores=st.none(),
+    proof_hash=maybe(st.binary(min_size=32, max_size=32)),
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from conftest import Clone, Service, SetClock, running_service
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from factories_checkins import Cadre, World, check_in, fade, make_cadre, make_world, position, renewed
+from factories_devices import PhoneKey, sealed
 from factories_receipts import zaicun
 from sqlalchemy import orm
 
@@ -40,12 +41,13 @@ def text(encoded: str) -> bytes:
 
 
 def put(
-    service: Service, cadre: Cadre, at: datetime = NOON, **changes: Any
+    service: Service, cadre: Cadre, at: datetime = NOON, key: PhoneKey | None = None, **changes: Any
 ) -> tuple[UUID, dict[str, Any], dict[str, Any]]:
-    """Check in; return id, content without `sent_at`, and the answer."""
+    """Check in, signed if there is a key; return id, content without `sent_at`, and the answer."""
     made, body = ids.new_id(), check_in(at, sent=NOON, salt=SALT, **changes)
     with service.as_(cadre.token) as client:
-        answer = client.put(f"/v1/check-ins/{made}", json=body)
+        sent = body if key is None else sealed(key, cadre.person_id, made, body)
+        answer = client.put(f"/v1/check-ins/{made}", json=sent)
     assert answer.status_code == 201, answer.text
     return made, {name: value for name, value in body.items() if name != "sent_at"}, answer.json()
 
@@ -147,15 +149,16 @@ def kept_by(tmp_path: Path, entries: list[tuple[UUID, dict[str, Any], dict[str, 
 
 
 def test_whatever_is_done_to_the_record_is_found(apart: Service, tmp_path: Path) -> None:
-    """As the owner of the tables, which no account of the service is: edited, deleted, cut off at the end."""
+    """As the owner of the tables, which no account of the service is: edited, unsigned, deleted, cut off at the end."""
     world = make_world(apart)
     person, other = make_cadre(apart, world), make_cadre(apart, world)
-    own = [put(apart, person, NOON - timedelta(minutes=5 * n)) for n in range(4)]
+    keys = (None, None, PhoneKey(), PhoneKey())
+    own = [put(apart, person, NOON - timedelta(minutes=5 * n), key) for n, key in enumerate(keys)]
     put(apart, other)
     file = kept_by(tmp_path, own)
     assert zaicun(apart, "verify-receipt", file, "--complete", "--database").exit_code == 0
     assert zaicun(apart, "receipts", "check").exit_code == 0
-    first, second, _, last = (made for made, _, _ in own)
+    first, second, third, last = (made for made, _, _ in own)
     named = {
         "first": first,
         "second": second,
@@ -163,7 +166,15 @@ def test_whatever_is_done_to_the_record_is_found(apart: Service, tmp_path: Path)
         "person": person.person_id,
         "other": other.person_id,
     }
+    with apart.database.read() as session:
+        rows = session.execute(sa.text("SELECT id, seq FROM checkin_rows"))
+        seqs: dict[UUID, int] = {row.id: row.seq for row in rows}
+    numbered = {"unsigned": seqs[second], "signed": seqs[third]}
     deeds = {
+        "DELETE FROM checkin_signatures WHERE seq = :signed": ("unsealed", "facts"),
+        "UPDATE checkin_signatures SET payload = payload || ' ' WHERE seq = :signed": ("unsealed", "facts"),
+        "UPDATE checkin_signatures SET seq = :unsigned WHERE seq = :signed": ("unsealed", "facts"),
+        "UPDATE checkin_signatures SET signer = (SELECT max(id) FROM checkin_signers) WHERE seq = :signed": ("unsealed", "facts"),
         "UPDATE checkin_rows SET verdict = 'o' WHERE id = :second": ("unsealed", "inside → outside"),
         "UPDATE checkin_rows SET p_inside = 0.5 WHERE id = :second": ("unsealed", "facts"),
         "UPDATE checkin_rows SET note = '在家' WHERE id = :second": ("unsealed", "facts"),
@@ -185,7 +196,8 @@ def test_whatever_is_done_to_the_record_is_found(apart: Service, tmp_path: Path)
         with apart.database.write() as session:
             do(session, "CREATE TABLE kept_rows AS SELECT * FROM checkin_rows")
             do(session, "CREATE TABLE kept_grounds AS SELECT * FROM checkin_grounds")
-            do(session, deed, **named)
+            do(session, "CREATE TABLE kept_signatures AS SELECT * FROM checkin_signatures")
+            do(session, deed, **named, **numbered)
         looked = zaicun(apart, "receipts", "check")
         compared = zaicun(apart, "verify-receipt", file, "--database")
         with apart.database.write() as session:  # As it was.
@@ -195,7 +207,9 @@ def test_whatever_is_done_to_the_record_is_found(apart: Service, tmp_path: Path)
             )
             do(session, "DELETE FROM checkin_rows")
             do(session, "INSERT INTO checkin_rows OVERRIDING SYSTEM VALUE SELECT * FROM kept_rows")
-            do(session, "DROP TABLE kept_rows, kept_grounds")
+            do(session, "DELETE FROM checkin_signatures")
+            do(session, "INSERT INTO checkin_signatures SELECT * FROM kept_signatures")
+            do(session, "DROP TABLE kept_rows, kept_grounds, kept_signatures")
         assert looked.exit_code == 1, deed
         assert words[by_audit] in looked.output, (deed, looked.output)
         assert compared.exit_code == 1, deed

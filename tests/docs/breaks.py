@@ -102,6 +102,14 @@ def _of_values(place: str, old: Side, new: Side, *, sent: bool, deep: tuple[str,
     if references and references in deep:
         return  # A schema that holds itself was compared where it was met first.
     deep = (*deep, references)
+    ways = _objects(*new)
+    if sent and len(ways) > 1 and (said := _objects(*old)):
+        for each in said:  # What could be said one way must still be taken in one of the ways there are now.
+            found = [
+                [*_of_values(place, (old[0], each), (new[0], way), sent=sent, deep=deep)] for way in ways
+            ]
+            yield from min(found, key=len)
+        return
     before, after = _resolved(*old), _resolved(*new)
     yield from _of_kinds(place, old, new, sent=sent, deep=deep)
     properties = after.get("properties", {})
@@ -132,6 +140,13 @@ def _of_kinds(place: str, old: Side, new: Side, *, sent: bool, deep: tuple[str, 
     lost = before.keys() - after.keys() if sent else after.keys() - before.keys()
     if before and after and lost:
         yield f"{place} {'is no longer' if sent else 'may now be'} {', '.join(sorted(lost))}"
+
+
+def _objects(document: Document, schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the ways in which an object may be written."""
+    schema = _resolved(document, schema)
+    ways = [_resolved(document, each) for each in schema.get("anyOf", schema.get("oneOf", [schema]))]
+    return [each for each in ways if each.get("type") == "object"]
 
 
 def _kinds(document: Document, schema: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -54,6 +54,9 @@ def changed(**what: Any) -> dict[str, Any]:
 
 PUT = "paths/~v1~check-ins~{checkin_id}/put"
 IN, OUT = "components/schemas/CheckInIn", "components/schemas/CheckInOut"
+WAYS = f"{PUT}/requestBody/content/application~json/schema/anyOf"
+PLAIN, SIGNED = ({"$ref": f"#/components/schemas/{name}"} for name in ("CheckInIn", "SignedIn"))
+OTHER = {"type": "object", "properties": {}, "required": ["more"]}
 
 
 @pytest.mark.parametrize(
@@ -64,6 +67,7 @@ IN, OUT = "components/schemas/CheckInIn", "components/schemas/CheckInOut"
         ({f"{PUT}/responses/200": None}, "checkins-put: 200 gone"),
         ({f"{PUT}/responses/201/headers/Location": None}, "checkins-put: 201 header Location gone"),
         ({f"{IN}/properties/note": None}, "checkins-put: request.note gone"),
+        ({WAYS: [PLAIN, OTHER]}, "checkins-put: request.signed gone"),
         (
             {f"{IN}/required": ["captured_at", "sent_at", "position", "utc_offset_min", "salt"]},
             "request.salt is required",
@@ -95,9 +99,10 @@ def test_a_break_is_named(what: dict[str, Any], named: str) -> None:
         {f"{OUT}/properties/more": {"type": "string"}},
         {f"{IN}/properties/more": {"type": "string"}},
         {f"{IN}/required": ["captured_at"]},
+        {WAYS: [OTHER, SIGNED, PLAIN]},
         {"paths/~v1~more": {"get": {"operationId": "more-new", "responses": {}}}},
     ],
-    ids=["member of an answer", "member of a request", "less required", "operation"],
+    ids=["member of an answer", "member of a request", "less required", "another way", "operation"],
 )
 def test_more_is_no_break(what: dict[str, Any]) -> None:
     assert breaks(contract.document(), changed(**what)) == []

@@ -28,7 +28,7 @@ from server.auth import codes, nonces, rules
 from server.auth import routes as auth_routes
 from server.auth.models import Account
 from server.auth.rules import PasswordFault
-from server.checkins import instants, storing
+from server.checkins import instants, signing, storing
 from server.checkins import routes as checkin_routes
 from server.checkins import rules as checkin_rules
 from server.checkins import schemas as checkin_schemas
@@ -118,7 +118,7 @@ def test_the_python_of_the_guide_runs(
             row.id: bytes(row.commitment or b"") for row in session.execute(query, {"p": cadre.person_id})
         }
     assert stored[known["made"]] == known["kept"]  # The guide's arithmetic is the server's.
-    assert len(stored) == 5
+    assert len(stored) == 6
 
 
 def test_the_commands_of_the_guide_run(
@@ -313,6 +313,7 @@ LIMITS = {
     "code given by the town": f"{rules.TOWN_CODE_LIFE.days * 24} hours",
     "wrong tries of such a code": f"{rules.DEVICE_CODE_TRIES}",
     "confirmed phones": f"{rules.MOST_TRUSTED}",
+    "signature of a check-in (JWS)": f"{signing.LONGEST} characters",
     "a `DPoP-Nonce` stands at least": f"{nonces.LIFE.seconds // 60} minutes",
     "`device_hint`, unused": f"{rules.HINT_LIFE.days} days",
     "age of a fix": f"{MAX_AGE_S:.0f} seconds",

@@ -12,7 +12,7 @@ from factories_checkins import Cadre, World, check_in, make_cadre, make_world
 
 from server import ids
 from server.checkins.intake import Intake, Stored
-from server.checkins.routes import incoming_of
+from server.checkins.reading import incoming_of
 from server.checkins.schemas import CheckInIn
 from server.problems import Problem
 

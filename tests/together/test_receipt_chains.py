@@ -131,11 +131,10 @@ def test_without_the_comparison_the_chain_forks_and_is_found(
     apart: Service, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The teeth: what the statement would be without its WHERE."""
-    comparison = b"WHERE h.seq = excluded.was "
-    assert comparison in storing.KEEP
-    assert comparison in storing.KEEP_TIMED
-    monkeypatch.setattr(storing, "KEEP", storing.KEEP.replace(comparison, b""))
-    monkeypatch.setattr(storing, "KEEP_TIMED", storing.KEEP_TIMED.replace(comparison, b""))
+    comparison, whole = b"WHERE h.seq = excluded.was ", storing.keep_statement
+    assert comparison in whole()
+    assert comparison in whole("checkin_times", "checkin_signatures")
+    monkeypatch.setattr(storing, "keep_statement", lambda *beside: whole(*beside).replace(comparison, b""))
     clock.set(NOON)
     cadre = make_cadre(apart, make_world(apart))
     by_workers(apart, [taps([cadre], 4) for _ in range(2)])
