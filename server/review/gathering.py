@@ -4,7 +4,7 @@ The intake's tables have no index by coordinates or instant, and get none: it wo
 comes after it writes the points of the last weeks down once more (`Spot`), and asks there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -55,6 +55,16 @@ FROM unnest(CAST(:people AS uuid[]), CAST(:ids AS uuid[])) AS k(person_id, id)
 JOIN checkin_rows AS r USING (person_id, id) JOIN checkin_points AS p ON p.seq = r.seq
 WHERE r.day >= :first ORDER BY r.seq ON CONFLICT DO NOTHING"""
 
+_ON_THE_SAME_PHONE = """SELECT DISTINCT o.person_id, o.id
+FROM unnest(CAST(:people AS uuid[]), CAST(:seqs AS bigint[]), CAST(:first AS date[]), CAST(:last AS date[]))
+    AS k(person_id, seq, first, last)
+JOIN checkin_signatures AS f ON f.seq = k.seq JOIN checkin_signers AS g ON g.id = f.signer
+JOIN device_keys AS d ON d.jkt = g.jkt JOIN accounts AS a ON a.id = d.account_id AND a.person_id <> k.person_id
+JOIN checkin_rows AS o ON o.person_id = a.person_id AND o.day BETWEEN k.first AND k.last
+WHERE EXISTS (SELECT FROM checkin_signatures AS t JOIN checkin_signers AS v ON v.id = t.signer
+    WHERE t.seq = o.seq AND v.jkt = g.jkt)"""
+"""What others signed with the same key: found by whose key it is too, because signatures have no index by it either."""
+
 _AFFECTED = """WITH k AS (
     SELECT * FROM unnest(CAST(:people AS uuid[]), CAST(:seqs AS bigint[]), CAST(:since AS timestamptz[]))
         AS k(person_id, seq, since)
@@ -65,6 +75,8 @@ _AFFECTED = """WITH k AS (
     UNION
     SELECT o.person_id, o.id FROM k JOIN checkin_spots AS s ON s.seq = k.seq
     JOIN checkin_spots AS o ON o.spot = s.spot AND o.day BETWEEN CAST(k.since AS date) - 1 AND CAST(k.since AS date) + :days
+    UNION
+    SELECT * FROM unnest(CAST(:their_people AS uuid[]), CAST(:their_ids AS uuid[]))
 )
 SELECT r.person_id, r.id, r.seq, r.day, r.event_at, r.received_at, r.fix_age_s
 FROM near JOIN checkin_rows AS r USING (person_id, id)
@@ -79,11 +91,20 @@ _CONTEXT = """WITH k AS (
     UNION
     SELECT o.person_id, o.id FROM k JOIN checkin_spots AS s ON s.seq = k.seq
     JOIN checkin_spots AS o ON o.spot = s.spot AND o.day >= k.first
+    UNION
+    SELECT * FROM unnest(CAST(:their_people AS uuid[]), CAST(:their_ids AS uuid[]))
 )
 SELECT c.person_id, c.id, COALESCE(c.earliest_at, c.event_at), COALESCE(c.latest_at, c.event_at),
     COALESCE(c.claimed_at, c.event_at), c.received_at, c.sent_at, c.accuracy_m, c.fix_age_s, c.datum, c.provider, c.mocked,
-    c.client, p.lon_e7, p.lat_e7, p.wgs_lon_e7, p.wgs_lat_e7, p.altitude_cm, p.speed_cmps
-FROM known JOIN checkins AS c USING (person_id, id) LEFT JOIN checkin_points AS p ON p.seq = c.seq"""
+    c.client, g.jkt, p.lon_e7, p.lat_e7, p.wgs_lon_e7, p.wgs_lat_e7, p.altitude_cm, p.speed_cmps
+FROM known JOIN checkins AS c USING (person_id, id) LEFT JOIN checkin_points AS p ON p.seq = c.seq
+LEFT JOIN checkin_signatures AS f ON f.seq = c.seq LEFT JOIN checkin_signers AS g ON g.id = f.signer"""
+
+_REPLACED = """SELECT a.person_id, d.jkt, min(d.enrolled_at) FROM accounts AS a JOIN device_keys AS d ON d.account_id = a.id
+WHERE a.person_id = ANY(CAST(:people AS uuid[]))
+    AND EXISTS (SELECT FROM device_keys AS e WHERE e.account_id = a.id AND e.enrolled_at < d.enrolled_at)
+GROUP BY a.person_id, d.jkt"""
+"""Since when people have had a key in place of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +135,7 @@ def batch(session: orm.Session, new: Sequence[Fresh], today: date) -> Batch:
         "seqs": [each.seq for each in new],
         "since": [each.fixed_at - _SLACK for each in new],
         "days": WINDOW.days,
+        **_on_the_same_phone(session, new, lambda day: (day - timedelta(days=1), day + WINDOW)),
     }
     return Batch(new, [Fresh(*row) for row in session.execute(sa.text(_AFFECTED), asked)])
 
@@ -125,14 +147,33 @@ def sightings(session: orm.Session, targets: Iterable[Fresh]) -> list[Sighting]:
         "people": [each.person_id for each in known],
         "seqs": [each.seq for each in known],
         "first": [each.fixed_at.astimezone(UTC).date() - WINDOW for each in known],
+        **_on_the_same_phone(session, known, lambda day: (day - WINDOW, date.max)),
     }
-    return [_sighting(row) for row in session.execute(sa.text(_CONTEXT), asked)]
+    rows = session.execute(sa.text(_CONTEXT), asked).all()
+    signed = {"people": sorted({row.person_id for row in rows if row.jkt is not None})}
+    since = {(row[0], row[1]): row[2] for row in session.execute(sa.text(_REPLACED), signed)}
+    return [_sighting(row, since.get((row.person_id, row.jkt))) for row in rows]
 
 
-def _sighting(row: Sequence[Any]) -> Sighting:
+def _on_the_same_phone(
+    session: orm.Session, made: Sequence[Fresh], days: Callable[[date], tuple[date, date]]
+) -> dict[str, list[UUID]]:
+    """Return the keys of what others signed with the phones of these, in the days that `days` says of each one's."""
+    spans = [days(each.fixed_at.astimezone(UTC).date()) for each in made]
+    asked = {
+        "people": [each.person_id for each in made],
+        "seqs": [each.seq for each in made],
+        "first": [first for first, _ in spans],
+        "last": [last for _, last in spans],
+    }
+    rows = session.execute(sa.text(_ON_THE_SAME_PHONE), asked).all()
+    return {"their_people": [row[0] for row in rows], "their_ids": [row[1] for row in rows]}
+
+
+def _sighting(row: Sequence[Any], device_since: datetime | None) -> Sighting:
     """Make a sighting of a row of _CONTEXT. Where nothing is in doubt the tap's instant is the one that the intake found."""
     person, key, earliest, latest, claimed, received_at, sent_at, *fix = row
-    accuracy, age, datum, provider, mocked, client, *place = fix
+    accuracy, age, datum, provider, mocked, client, device, *place = fix
     lon, lat, wgs_lon, wgs_lat, altitude, speed = place
     return Sighting(
         id=key,
@@ -155,6 +196,8 @@ def _sighting(row: Sequence[Any]) -> Sighting:
         mocked=mocked,
         client=client,
         platform=platform_of(client),
+        device=device,
+        device_since=device_since,
     )
 
 
