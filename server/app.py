@@ -44,6 +44,7 @@ from server.places import routes as places
 from server.privacy import routes as privacy
 from server.pulse import Pulse
 from server.quotas import Quotas
+from server.rejudgings import routes as rejudgings
 from server.review import routes as review
 from server.roster import routes as roster
 from server.settings import Settings
@@ -110,7 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.body_limits["/v1/auth/"] = auth.BODY_LIMIT
     for each in (auth, accounts, devices):
         app.include_router(each.router)
-    for room in (month, outages, compliance, sync_routes, privacy, review):
+    for room in (month, outages, compliance, sync_routes, privacy, review, rejudgings):
         app.include_router(room.router)
     app.state.body_limits.update(places.BODY_LIMITS)
     app.include_router(places.router)

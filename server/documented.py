@@ -71,6 +71,7 @@ TAGS = [
     {"name": "check-ins", "description": "签到 / check-ins"},
     {"name": "receipts", "description": "签到回执 / receipts of check-ins"},
     {"name": "reviews", "description": "复核 / reviews of check-ins and months"},
+    {"name": "rejudgings", "description": "边界更正后重新判定 / judging again after a corrected boundary"},
     {"name": "months", "description": "月度在岗情况 / months of people"},
     {
         "name": "privacy",

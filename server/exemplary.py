@@ -27,6 +27,7 @@ _PARAMETERS = {
     "posting_id": "任职 / the posting",
     "region": "区划代码前缀 / prefix of region codes",
     "review_id": "复核事项 / the item of the review queue",
+    "rejudging_id": "试算编号 / the dry run",
     "valid_until": "到何时失效（不含），缺省无限期 / in force until then (exclusive); without end by default",
     "version_id": "边界版本 / the version of a boundary",
     "zone_id": "点位范围 / the zone",

@@ -202,6 +202,18 @@ REGION_ROWS_FAULTY = Kind(
 SUCCESSION_IMPOSSIBLE = Kind(
     "succession-impossible", 409, "无法登记该承继关系", "This successor cannot be recorded"
 )
+REJUDGING_STALE = Kind(
+    "rejudging-stale",
+    409,
+    "试算之后情况已变，请重新试算",
+    "What would change is no longer what the dry run showed",
+)
+TOO_MANY_CHECK_INS = Kind(
+    "too-many-check-ins",
+    422,
+    "涉及的签到太多，请分几次提出",
+    "Too many check-ins are concerned, ask for fewer at a time",
+)
 SECOND_PERSON_REQUIRED = Kind(
     "second-person-required", 409, "须由另一人发布", "Another person must publish this"
 )

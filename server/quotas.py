@@ -27,7 +27,7 @@ HEAVY_OPERATIONS = frozenset(
     {
         "accounts-for-people", "accounts-slips", "calendars-import", "me-export", "months-list", "places-boundary-report", "places-dry-run",
         "places-import-boundaries", "places-import-circle", "places-import-regions", "places-outline", "places-publish",
-        "policies-consequences", "roster-import",
+        "policies-consequences", "rejudgings-approve", "rejudgings-ask", "roster-import",
     }
 )  # fmt: skip
 MOST_REMEMBERED = 32_768

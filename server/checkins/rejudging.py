@@ -22,6 +22,7 @@ from server.checkins.holding import Hold
 from server.checkins.judging import Views
 from server.checkins.models import CheckIn, CheckInPosition, Judgement
 from server.checkins.record import StoredPosition, from_row
+from server.checkins.recounting import Change
 from server.checkins.rules import HELD_REASON, Cause, Standing
 from server.month import book
 from server.places.atlas import SHAPES_SQL, VERSIONS_SQL, Atlas, Register, Stored
@@ -29,17 +30,6 @@ from server.places.hooks import Effect, ZoneChange
 from server.roster.models import Posting
 
 BATCH = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One check-in that is judged differently now."""
-
-    person_id: UUID
-    checkin_id: UUID
-    day: date
-    before: str
-    after: str
 
 
 @dataclass(slots=True)
@@ -131,8 +121,10 @@ def judge_again(
                 each.row.checkin.person_id,
                 each.row.checkin.id,
                 each.row.checkin.day,
-                each.row.verdict,
-                each.verdict.kind,
+                before=each.row.verdict,
+                after=each.verdict.kind,
+                standing=each.standing,
+                village_code=each.row.checkin.village_code,
             )
             for each in found
         ]
@@ -153,6 +145,18 @@ class _Again:
     @property
     def reason(self) -> str:
         return HELD_REASON if self.held else self.verdict.reason
+
+    @property
+    def decision_id(self) -> UUID | None:
+        """What a reviewer decided is not undone by a better boundary; that is an appeal's to do."""
+        return self.row.newest.decision_id if self.row.newest else None
+
+    @property
+    def standing(self) -> Standing:
+        if self.decision_id:
+            return Standing.NOT_COUNTED
+        policy = self.question.policy
+        return judging.standing_of(self.verdict, dating.dated_again(self.row.checkin, policy), policy)
 
 
 def _differs(again: _Again) -> bool:
@@ -240,10 +244,6 @@ def _write(session: orm.Session, found: Sequence[_Again], cause: str) -> None:
     for again in found:
         row, question, verdict = again.row, again.question, again.verdict
         matched = question.matched(verdict)
-        # What a reviewer decided is not undone by a better boundary; that is an appeal's to do.
-        decision_id = row.newest.decision_id if row.newest else None
-        dated = dating.dated_again(row.checkin, question.policy)
-        standing = judging.standing_of(verdict, dated, question.policy)
         session.add(
             Judgement(
                 person_id=row.checkin.person_id,
@@ -252,7 +252,7 @@ def _write(session: orm.Session, found: Sequence[_Again], cause: str) -> None:
                 cause=Cause.DATUM_SHIFT if again.held else cause,
                 verdict=verdict.kind,
                 reason=again.reason,
-                standing=Standing.NOT_COUNTED if decision_id else standing,
+                standing=again.standing,
                 band=verdict.band,
                 margin_m=judging.real(verdict.margin_m),
                 p_inside=judging.real(verdict.p),
@@ -261,7 +261,7 @@ def _write(session: orm.Session, found: Sequence[_Again], cause: str) -> None:
                 village_code=matched.village_code if matched else None,
                 zone_name=verdict.zone_name if verdict.kind is VerdictKind.TOWN else None,
                 versions=list(verdict.versions) or None,
-                decision_id=decision_id,
+                decision_id=again.decision_id,
             )
         )
     session.flush()

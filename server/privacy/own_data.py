@@ -65,6 +65,7 @@ OWN: Mapping[str, str] = {
     "postings": _PERSON,
     "review_items": _PERSON,
     "review_turns": "item_id IN (SELECT id FROM review_items WHERE person_id = me.person)",
+    "rejudging_changes": _PERSON,
     "roster_rows": _PERSON,
     "sessions": _ACCOUNT,
 }

@@ -389,6 +389,17 @@ def lift_hold(aim: Aim) -> Sent:
 
 
 @_aim
+def rejudge_village(aim: Aim) -> Sent:
+    days = {"first_day": "2000-01-01", "last_day": "2000-01-31"}
+    return Sent(body={"id": _new(), "region": aim.village, **days, "reason": "边界有误"})
+
+
+@_aim
+def decide_rejudging(aim: Aim) -> Sent:
+    return Sent({"rejudging_id": aim.rejudging}, body={"reason": "已核对"})
+
+
+@_aim
 def change_person(aim: Aim) -> Sent:
     return Sent({"person_id": aim.person}, headers=_ANY, body={"phone": "13700000000"})
 

@@ -60,6 +60,8 @@ from server.places import publishing
 from server.places.models import BoundaryFeature, BoundaryImport, BoundaryReport, RegionSuccessor
 from server.places.rules import ImportState, Source
 from server.privacy.models import LegalHold
+from server.rejudgings.models import Rejudging, RejudgingChange
+from server.rejudgings.rules import DayState, digest
 from server.review.models import Assessment, ReviewItem
 from server.roster.models import Person, Unit
 from server.roster.rules import EndReason
@@ -162,6 +164,26 @@ class Builder:
         target.ids["hold"] = str(hold.id)
         target.secrets |= {"hold": [why], "look": [purpose]}
 
+    def _rejudging(self, session: orm.Session, target: Target, person: UUID) -> None:
+        """Ask, for somebody else, to judge the village again: on days without a check-in, so nothing would change."""
+        why = f"重判{next(self.numbers)}子"
+        asked = Rejudging(
+            id=ids.new_id(), region=target.village, first_day=LONG_AGO.date(), last_day=LONG_AGO.date(),
+            reason=why, asked_at=NOW, asked_by=ids.new_id(), judged=0, faded=0, check_ins=0, people=0, days=0,
+            digest=digest(()),
+        )  # fmt: skip
+        session.add(asked)
+        session.flush()
+        session.add(
+            RejudgingChange(
+                rejudging_id=asked.id, number=1, person_id=person, checkin_id=ids.new_id(), day=LONG_AGO.date(),
+                village_code=target.village, before="outside", after="inside", day_before=DayState.OUTSIDE,
+                day_after=DayState.COUNTED,
+            )
+        )  # fmt: skip
+        target.ids["rejudging"] = str(asked.id)
+        target.secrets["rejudging"] = [why]
+
     def _target(self, session: orm.Session, relation: str, village: str) -> Target:
         target = Target(relation, village)
         person = self._person(
@@ -179,6 +201,7 @@ class Builder:
         self._boundary(session, target)
         self._check_in(session, target, person.id)
         self._outage(session, target)
+        self._rejudging(session, target, person.id)
         draft = _policy(village, f"draft-{next(self.numbers)}", published=False)
         session.add(draft)
         session.flush()

@@ -114,6 +114,7 @@ class Hammer:
             code = json.loads(content).get("code", "") if status >= 400 else ""
             self.seen.append(Seen(ask.route, begun, took, status, headers.get("retry-after", ""), code, key))
             if status == 503 and seed % 100 < 100 * self.polite:
+                line.close()  # As a phone does that will be away longer than the server keeps a silent connection.
                 await asyncio.sleep(float(headers["retry-after"]) * (1 + drawn.random() / 2))
             elif status in {0, 503}:
                 await asyncio.sleep(drawn.random() * 2 * self.pause_s)

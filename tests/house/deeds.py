@@ -251,6 +251,29 @@ class Deeds:
         path = f"/v1/outages/{self.outages_record()().raise_for_status().json()['id']}/withdraw"
         return lambda: self.district.post(path, json={"reason": "误录"})
 
+    # --- judging again
+
+    def _rejudging(self) -> dict[str, Any]:
+        day = self.today.isoformat()
+        return {"id": new(), "region": TOWN, "first_day": day, "last_day": day, "reason": "边界有误"}
+
+    def rejudgings_ask(self) -> Call:
+        body = self._rejudging()
+        return lambda: self.district.post("/v1/rejudgings", json=body)
+
+    def _dry_run(self) -> str:
+        body = self._rejudging()
+        self.district.post("/v1/rejudgings", json=body).raise_for_status()
+        return f"/v1/rejudgings/{body['id']}"
+
+    def rejudgings_approve(self) -> Call:
+        path = self._dry_run()
+        return lambda: self.second.post(f"{path}/approve", json={"reason": "已核对"})
+
+    def rejudgings_drop(self) -> Call:
+        path = self._dry_run()
+        return lambda: self.district.post(f"{path}/drop", json={"reason": "不必"})
+
     # --- policies and calendars
 
     def policies_make(self) -> Call:

@@ -16,12 +16,13 @@ DECLARED = {**db.grants(schema.METADATA), "alembic_version": db.READ}
 RECORDS = {
     "audit_log", "boundary_acceptances", "boundary_features", "boundary_reports", "calendar_years",
     "checkin_assessments", "checkin_attempts", "checkin_grounds", "checkin_judgements", "checkin_old_receipts",
-    "checkin_phones", "checkin_points", "checkin_rows", "checkin_signatures", "checkin_signers", "checkin_times",
-    "checkin_withdrawals", "client_customs", "clock_steps", "day_fact_withdrawals", "day_facts", "device_events",
-    "device_keys", "grant_revocations", "grants", "job_runs", "legal_hold_lifts", "legal_holds", "looks",
-    "notice_acceptances", "notices", "outage_withdrawals", "outages", "plausibility_policies", "posting_history",
-    "receipt_epochs", "receipt_keys", "region_outlines", "region_versions", "review_turns", "roster_imports",
-    "units", "zone_versions",
+    "checkin_phones", "checkin_points", "checkin_rows", "checkin_signatures", "checkin_signers",
+    "checkin_times", "checkin_withdrawals", "client_customs", "clock_steps", "day_fact_withdrawals",
+    "day_facts", "device_events", "device_keys", "grant_revocations", "grants", "job_runs",
+    "legal_hold_lifts", "legal_holds", "looks", "notice_acceptances", "notices", "outage_withdrawals",
+    "outages", "plausibility_policies", "posting_history", "receipt_epochs", "receipt_keys",
+    "region_outlines", "region_versions", "rejudging_changes", "rejudging_decisions", "rejudgings",
+    "review_turns", "roster_imports", "units", "zone_versions",
 }  # fmt: skip
 """Tables of facts. A fact is corrected by another one."""
 READ_ONLY = {"alembic_version", "installation", "schema_revisions"}
@@ -199,6 +200,8 @@ DENIED = [
     "DELETE FROM looks",
     "UPDATE legal_holds SET ends_on = now()",
     "DELETE FROM legal_hold_lifts",
+    "UPDATE rejudging_changes SET after = 'inside'",
+    "DELETE FROM rejudging_decisions",
     "UPDATE notice_acceptances SET version = 'x'",
     "DELETE FROM notices",
     "DROP FUNCTION fade_positions",
