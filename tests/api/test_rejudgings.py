@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -243,7 +243,7 @@ def test_coordinates_that_faded_are_told_as_such(place: Place) -> None:
     cadre = place.cadre()
     one = place.check_in(cadre, NOON, EAST)
     with place.service.database.write() as session:
-        fade(session, one)
+        fade(session, UUID(one))
     place.draw(WIDER)
     with place.officer() as first:
         told = ask(first, place.asked())
