@@ -19,6 +19,7 @@ from geo.fix import Fix
 from geo.verdict import Verdict, VerdictKind
 from server.checkins.models import CheckIn, DatumAlarm, Judgement
 from server.checkins.plausibility.shifts import Shift, undone
+from server.checkins.queries import newly_judged
 from server.checkins.rules import HELD_REASON, AlarmOutcome
 
 MISPLACED: Final = frozenset({VerdictKind.OUTSIDE, VerdictKind.TOWN})
@@ -86,12 +87,4 @@ def in_doubt(known: Sequence[Hold]) -> sa.ColumnElement[bool]:
 
 def still_held() -> sa.ColumnElement[bool]:
     """Return the condition for check-ins of which the newest judgement is a held one."""
-    newest = (
-        sa.select(Judgement.reason)
-        .where(Judgement.person_id == CheckIn.person_id, Judgement.checkin_id == CheckIn.id)
-        .order_by(Judgement.seq.desc())
-        .limit(1)
-        .correlate(CheckIn)
-        .scalar_subquery()
-    )
-    return newest == HELD_REASON
+    return newly_judged(Judgement.reason) == HELD_REASON

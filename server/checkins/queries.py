@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import starmap
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -30,13 +31,20 @@ class Seen:
 
 def newest_judgement() -> LateralFromClause:
     """Return, for the check-in of the enclosing query, its newest later judgement."""
+    return _newest(sa.select(Judgement)).lateral("newest")
+
+
+def newly_judged(column: orm.InstrumentedAttribute[str]) -> sa.ScalarSelect[str]:
+    """Return, for the check-in of the enclosing query, what its newest later judgement says; NULL without one."""
+    return _newest(sa.select(column)).scalar_subquery()
+
+
+def _newest(judgements: sa.Select[Any]) -> sa.Select[Any]:
     return (
-        sa.select(Judgement)
-        .where(Judgement.person_id == CheckIn.person_id, Judgement.checkin_id == CheckIn.id)
+        judgements.where(Judgement.person_id == CheckIn.person_id, Judgement.checkin_id == CheckIn.id)
         .order_by(Judgement.seq.desc())
         .limit(1)
         .correlate(CheckIn)
-        .lateral("newest")
     )
 
 

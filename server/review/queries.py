@@ -53,20 +53,14 @@ def in_scope(who: Who) -> Condition:
 
 def still_counts() -> Condition:
     """Return the condition that an item's check-in counts at present; what does not count waits for no review."""
-    newest = (
-        sa.select(Judgement.standing)
-        .where(Judgement.person_id == CheckIn.person_id, Judgement.checkin_id == CheckIn.id)
-        .order_by(Judgement.seq.desc())
-        .limit(1)
-        .correlate(CheckIn)
-        .scalar_subquery()
-    )
     return sa.or_(
         ReviewItem.checkin_id.is_(None),
         sa.exists().where(
             CheckIn.person_id == ReviewItem.person_id,
             CheckIn.id == ReviewItem.checkin_id,
-            sa.func.coalesce(newest, CheckIn.standing).in_((Standing.COUNTED, Standing.PROVISIONAL)),
+            sa.func.coalesce(checkins.newly_judged(Judgement.standing), CheckIn.standing).in_(
+                (Standing.COUNTED, Standing.PROVISIONAL)
+            ),
             ~sa.exists().where(
                 Withdrawal.person_id == CheckIn.person_id, Withdrawal.checkin_id == CheckIn.id
             ),
