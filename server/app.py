@@ -35,6 +35,8 @@ from server.checkins.plain import PlainPut
 from server.checkins.turnstile import Turnstile
 from server.compliance import routes as compliance
 from server.compliance import sync_routes
+from server.corrections import appeal_routes
+from server.corrections import routes as corrections
 from server.db import Database
 from server.envelope import Carried
 from server.evidence import outage_routes as outages
@@ -111,7 +113,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.body_limits["/v1/auth/"] = auth.BODY_LIMIT
     for each in (auth, accounts, devices):
         app.include_router(each.router)
-    for room in (month, outages, compliance, sync_routes, privacy, review, rejudgings):
+    requests = (corrections, appeal_routes)
+    for room in (month, outages, *requests, compliance, sync_routes, privacy, review, rejudgings):
         app.include_router(room.router)
     app.state.body_limits.update(places.BODY_LIMITS)
     app.include_router(places.router)

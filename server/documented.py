@@ -77,6 +77,7 @@ TAGS = [
         "name": "privacy",
         "description": "告知书、谁看过我的记录、本人数据 / the notice, who looked, one's own data",
     },
+    {"name": "corrections", "description": "补签与申诉 / corrections and appeals"},
     {"name": "month", "description": "政策与节假日历 / policies and calendars"},
     {"name": "evidence", "description": "故障登记 / outages"},
     {"name": "places", "description": "区划、点位、边界 / regions, zones, boundaries"},

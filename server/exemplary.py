@@ -11,8 +11,10 @@ from typing import Any
 _FILE = Path(__file__).with_name("examples.json")
 _PARAMETERS = {
     "account_id": "账号 / the account",
+    "appeal_id": "申诉 / the appeal",
     "checkin_id": "签到编号，由手机生成（UUIDv7）/ the check-in's id, made by the phone (UUIDv7)",
     "columns": "列的对应，如 code=村代码 / which column is which, like code=村代码",
+    "correction_id": "补签申请 / the correction",
     "encoding": "文字编码，缺省自动识别 / the text encoding; recognised by default",
     "filename": "文件名 / the name of the file",
     "grant_id": "授权 / the grant",

@@ -264,6 +264,27 @@ OUTAGE_FOR_ONESELF = Kind(
     "此故障只惠及登记人本人，须由他人登记",
     "The outage would credit nobody but yourself: somebody else must record it",
 )
+ON_LEAVE = Kind(
+    "on-leave",
+    409,
+    "当日在请假，请先销假或撤销请假",
+    "The day is on leave: report back or cancel the leave first",
+)
+CORRECTION_OPEN = Kind(
+    "correction-open", 409, "当日已有补签申请待办", "A correction of this day is waiting to be decided"
+)
+OWN_REQUEST = Kind(
+    "own-request",
+    403,
+    "本人的、本人录入的或本人已经手的事项，须由他人决定",
+    "Somebody else must decide what concerns you, what you entered or what you decided before",
+)
+HIGHER_APPROVER_REQUIRED = Kind(
+    "higher-approver-required", 403, "此事项须由区里决定", "The district must decide this"
+)
+NOT_THE_AUTHOR = Kind("not-the-author", 403, "只有录入人可以撤回", "Only whoever entered it can withdraw it")
+APPEAL_MADE = Kind("appeal-made", 409, "对此决定已提出过申诉", "An appeal against this decision was made")
+APPEAL_TOO_LATE = Kind("appeal-too-late", 409, "申诉期限已过", "The time for an appeal is over")
 NO_POLICY = Kind("no-policy", 409, "该月没有已发布的政策", "No published policy governs this month")
 
 # --- check-ins

@@ -8,7 +8,7 @@ import signal
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import click
@@ -19,7 +19,7 @@ from sqlalchemy import orm
 
 from server import audit, clock, clock_watch, jobs, logs, runtime, vitals
 from server import settings as settings_module
-from server.checkins import rejudging
+from server.checkins import late, rejudging
 from server.checkins.rules import Cause
 from server.compliance import recomputing
 from server.console import plainly
@@ -76,6 +76,12 @@ def judge_overlooked(session: orm.Session, day: date) -> dict[str, object]:
     return {"judged": outcome.judged, "changed": len(outcome.changes)}
 
 
+def open_late_cases(session: orm.Session, day: date) -> dict[str, object]:
+    """Open correction cases for what arrived after its month's grace day (edge 58)."""
+    since = datetime.combine(day - OVERLOOKED_FOR, time.min, ZONE)
+    return {"opened": len(late.open_cases(session, since))}
+
+
 def fade(session: orm.Session, day: date) -> dict[str, object]:
     """Let the coordinates fade whose time has come (ruling 22)."""
     return retention.fade(session, day)
@@ -110,6 +116,7 @@ def assess_overlooked(session: orm.Session, day: date) -> dict[str, object]:
 JOBS = (
     Job("verify-months", 2, 10, verify_months),
     Job("judge-overlooked", 1, 40, judge_overlooked),
+    Job("open-late-cases", 1, 50, open_late_cases),
     Job("assess-overlooked", 2, 25, assess_overlooked),
     Job("review-months", 2, 40, ask_about_months),
     Job("fade", 3, 10, fade),

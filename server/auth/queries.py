@@ -347,9 +347,13 @@ def security_events(
 
 
 def account_names(session: orm.Session, accounts: Iterable[UUID | None]) -> dict[UUID | None, str]:
-    """Return how accounts are called; None is not among them."""
+    """Return how those behind accounts are called: a person by the name, an office by the account's; None is nobody."""
     wanted = {account for account in accounts if account is not None}
     if not wanted:
         return {}
-    query = sa.select(Account.id, Account.display_name).where(Account.id.in_(wanted))
+    query = (
+        sa.select(Account.id, sa.func.coalesce(Person.name, Account.display_name))
+        .outerjoin(Person, Person.id == Account.person_id)
+        .where(Account.id.in_(wanted))
+    )
     return {row[0]: row[1] for row in session.execute(query)}

@@ -5,7 +5,10 @@ from typing import Any, NamedTuple, Protocol
 
 from server.checkins.instants import LATE_AFTER, SKEW_LIMIT, Doubt, TimeBasis, Timing
 from server.checkins.record import StoredTime
-from server.month.policy import Policy, legal_day
+from server.month.masks import Month
+from server.month.policy import Policy, legal_day, provisional_until
+
+_ONE_DAY = timedelta(days=1)
 
 
 class Placed(Protocol):
@@ -33,6 +36,7 @@ class Dated(NamedTuple):
     age: timedelta  # From the tap to the arrival.
     doubt: Doubt | None
     anchored: bool  # An anchor of ours bounds the tap.
+    after_grace: bool  # It arrived after the grace day of its month.
 
 
 def dated_of(timing: Timing, received_at: datetime, policy: Policy) -> Dated:
@@ -45,7 +49,7 @@ def dated_of(timing: Timing, received_at: datetime, policy: Policy) -> Dated:
         doubt = Doubt.DAY
     elif timing.basis is TimeBasis.CORRECTED and age > LATE_AFTER and abs(timing.clock_off) > SKEW_LIMIT:
         doubt = Doubt.CLOCK
-    return Dated(age, doubt, timing.anchored)
+    return Dated(age, doubt, timing.anchored, after_grace(timing.event_at, received_at, policy))
 
 
 def dated_again(record: Placed, policy: Policy) -> Dated:
@@ -55,7 +59,16 @@ def dated_again(record: Placed, policy: Policy) -> Dated:
         one_day = legal_day(record.earliest_at, policy) == legal_day(record.latest_at, policy)
         doubt = None if one_day else Doubt.DAY
     anchored = record.anchored_at is not None and record.time_basis != TimeBasis.CONTRADICTED
-    return Dated(record.received_at - record.event_at, doubt, anchored)
+    late = after_grace(record.event_at, record.received_at, policy)
+    return Dated(record.received_at - record.event_at, doubt, anchored, late)
+
+
+def after_grace(event_at: datetime, received_at: datetime, policy: Policy) -> bool:
+    """Tell whether a check-in arrived when its month could no longer change by itself (edges 24, 58)."""
+    if received_at - event_at <= _ONE_DAY:  # The first of the next month is a grace day at the earliest.
+        return False
+    month = Month.of(legal_day(event_at, policy))
+    return legal_day(received_at, policy) > provisional_until(month, policy)
 
 
 def stored_time(timing: Timing, doubt: Doubt | None) -> StoredTime:

@@ -143,11 +143,13 @@ def standing_of(verdict: Verdict, dated: dating.Dated, policy: Policy) -> Standi
 
     No usable position is kept as a claim (ruling 2); so is a check-in that says it is older than the policy's claimed
     time, because without an anchor only the phone says when it was made (ruling 9, edge 55). With one that leaves a
-    single day it counts however old it is (edge 57). Whatever its place, a time in doubt counts only provisionally.
+    single day it counts however old it is (edge 57). One that arrives after its month's grace day changes no day by
+    itself: it is a claim, and a correction case is opened for it (edge 58). Whatever its place, a time in doubt counts
+    only provisionally.
     """
     certain = dated.anchored and dated.doubt is None
     too_old = not certain and dated.age > timedelta(hours=policy.claimed_max_hours)
-    claimed = verdict.kind is VerdictKind.UNUSABLE or (verdict.counts and too_old)
+    claimed = verdict.kind is VerdictKind.UNUSABLE or (verdict.counts and (too_old or dated.after_grace))
     sure = verdict.kind is VerdictKind.INSIDE and dated.doubt is None
     return rules.standing(counts=verdict.counts, sure=sure, claimed=claimed)
 

@@ -24,6 +24,7 @@ from server.month import book as books
 from server.month.book import Book
 from server.month.holidays import CalendarSource
 from server.month.masks import Month
+from server.month.policy import provisional_until
 from server.month.rules import ResultKind, Tier
 from server.month.statements import shown
 
@@ -221,7 +222,7 @@ def summary_of(scope: ScopeMonth, book: Book) -> dict[str, object]:
                 "clause": by.policy.clause,
                 "basis": by.policy.basis.value,
                 "duty_counts_in_village": by.policy.duty_counts_in_village,
-                "provisional_until": rules.provisional_until(scope.month, by.policy).isoformat(),
+                "provisional_until": provisional_until(scope.month, by.policy).isoformat(),
             }
             for by in scope.policies
         ],
@@ -253,7 +254,7 @@ def summary_text(scope: ScopeMonth, book: Book) -> str:
         lines += [
             f"  政策 / policy: {policy.name_zh} / {policy.name_en}（{policy.code} v{by.version.version}，{policy.clause}）",
             f"    基数 / basis: {basis}；因公外出 / official duty: {duty}",
-            f"    宽限至 / provisional until: {rules.provisional_until(scope.month, policy)}",
+            f"    宽限至 / provisional until: {provisional_until(scope.month, policy)}",
         ]
     return "\n".join(lines)
 

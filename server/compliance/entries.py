@@ -17,20 +17,8 @@ from server.month.facts import Span
 from server.month.masks import Half, Month, day_mask, span_mask
 from server.month.models import DayFact, Outage, Provenance, SourceKind
 from server.month.reasons import SENTENCES, DayReason
-from server.month.rules import Sort
+from server.month.rules import STATE_OF, Sort
 from server.month.statements import DayState
-
-SPEAKS_FOR = {
-    Sort.CORRECTED_PRESENT: DayReason.CORRECTED_PRESENT,
-    Sort.CORRECTED_ABSENT: DayReason.CORRECTED_ABSENT,
-    Sort.FINDING_SEEN: DayReason.SEEN,
-    Sort.FINDING_ABSENT: DayReason.FOUND_ABSENT,
-    Sort.DUTY: DayReason.ON_DUTY,
-    Sort.LEAVE_SHRINKING: DayReason.LEAVE_NOT_DUE,
-    Sort.LEAVE_COUNTING_NOTHING: DayReason.LEAVE_DUE,
-    Sort.ATTESTED: DayReason.ATTESTED,
-}
-"""The state of a half day that a fact of each sort decides, where nothing goes before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +73,7 @@ def _authors(ledger: Iterable[DayFact]) -> Iterable[UUID | None]:
 
 
 def _fact_out(fact: DayFact, names: dict[UUID | None, str], *, with_notes: bool) -> FactOut:
-    state = SPEAKS_FOR[Sort(fact.sort)]
+    state = STATE_OF[Sort(fact.sort)]
     zh, en = SENTENCES[state]
     return FactOut(
         state=state,

@@ -6,7 +6,7 @@ from datetime import date
 from uuid import UUID
 
 from server.month.holidays import MonthCalendar
-from server.month.masks import FULL, Month
+from server.month.masks import FULL
 from server.month.policy import Mode, Policy, PolicyVersion
 from server.month.reasons import DayReason
 from server.month.rules import Facts, ResultKind, Sort, Tier, due, frame, in_village, layers
@@ -57,12 +57,6 @@ def judge(
         calendar=calendar,
         as_of=today,
     )
-
-
-def provisional_until(month: Month, policy: Policy) -> date:
-    """Return the grace day, until which late uploads may still change the month (edge 24)."""
-    after = month.next()
-    return date(after.year, after.number, policy.grace_day)
 
 
 def missing(judged: Judged) -> dict[DayReason, int]:

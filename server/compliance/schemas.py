@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from server.checkins.rules import Kind, Standing
 from server.checkins.schemas import TimeTold
+from server.corrections.schemas import AppealOut, CorrectionOut
 from server.month.holidays import CalendarSource
 from server.month.models import Provenance, SourceKind
 from server.month.policy import Basis
@@ -264,11 +265,18 @@ class ReceiptsNowOut(BaseModel):
     )
 
 
+class RequestsOut(BaseModel):
+    """One's own corrections and appeals, the oldest first."""
+
+    corrections: list[CorrectionOut]
+    appeals: list[AppealOut]
+
+
 class SyncOut(BaseModel):
     """What a phone needs to know without a signal. A part that is null and named in `unchanged` is as it was."""
 
     cursor: str
-    unchanged: list[Literal["postings", "policies", "boundaries", "month"]]
+    unchanged: list[Literal["postings", "policies", "boundaries", "month", "requests"]]
     postings: list[PostingDetailOut] | None = Field(None, description="本人任职 / one's own postings")
     policies: list[PolicyOut] | None = Field(
         None, description="今天所驻各村本月适用的政策 / policies of this month in the villages of today"
@@ -276,6 +284,10 @@ class SyncOut(BaseModel):
     boundaries: list[BoundaryOut] | None = Field(None, description="今天所驻各村 / the villages of today")
     month: PersonMonthOut | None = Field(
         None, description="本月；没有已发布的政策时为空 / this month; null also where no policy is published"
+    )
+    requests: RequestsOut | None = Field(
+        None,
+        description="待决定的和近 30 天有结果的补签与申诉 / what waits, and what was decided in the last 30 days",
     )
     notice: NoticeAskedOut | None = Field(
         description="请显示并征求接受的告知书；签到照常 / the notice to be shown and accepted; check-ins go on as before"

@@ -30,6 +30,7 @@ from server.compliance.schemas import (
     VillageRef,
 )
 from server.month.masks import Month, day_mask
+from server.month.policy import provisional_until
 from server.month.reasons import DayReason
 from server.month.statements import DayState, day_states
 from server.places import region_queries
@@ -50,7 +51,7 @@ def statement_out(judged: Judged) -> StatementOut:
     zh, en = rules.result_sentence(judged)
     projection = made.projection
     need = made.need_halves if made.in_halves else made.need_halves + made.need_halves % 2
-    until = rules.provisional_until(judged.calendar.month, policy)
+    until = provisional_until(judged.calendar.month, policy)
     return StatementOut(
         policy=PolicyRef(
             id=judged.policy_id,

@@ -5,6 +5,7 @@ watermark can lose a change (frappe/hrms #603), and a phone that lost its cursor
 """
 
 import hashlib
+from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,7 +20,9 @@ from server.auth.models import Account
 from server.checkins import receipt_queries
 from server.checkins.judging import FALLBACK
 from server.compliance import routes
-from server.compliance.schemas import BoundaryOut, PersonMonthOut, ReceiptsNowOut, SyncOut
+from server.compliance.schemas import BoundaryOut, PersonMonthOut, ReceiptsNowOut, RequestsOut, SyncOut
+from server.corrections import queries as correction_queries
+from server.corrections import showing
 from server.documented import refusals
 from server.gate import Cadre, Configured, Db
 from server.month import queries as month_queries
@@ -38,6 +41,8 @@ from server.roster.schemas import PostingDetailOut
 router = APIRouter(prefix="/v1", tags=["me"])
 SIMPLIFY_M = 100
 """No finer than the band that a check-in answers with (ruling 14)."""
+TOLD_AFTERWARDS = timedelta(days=30)
+"""How long a phone is told of a decision."""
 _OF_THE_MOMENT = {"as_of"}
 _postings = TypeAdapter(list[PostingDetailOut])
 Cursor = Annotated[
@@ -59,7 +64,7 @@ def sync(who: Cadre, db: Db, settings: Configured, cursor: Cursor = None) -> Syn
 
     With the cursor of the last answer, what is as it was is left out and named in `unchanged`.
     """
-    before = pages.decode(cursor, str, str, str, str) or ("", "", "", "")
+    before = pages.decode(cursor, str, str, str, str, str) or ("", "", "", "", "")
     with db.read() as session:
         person_id = who.person_id
         if person_id is None:
@@ -72,12 +77,16 @@ def sync(who: Cadre, db: Db, settings: Configured, cursor: Cursor = None) -> Syn
         month = _month(session, person_id, Month.of(today), settings.district_code)
         versions = _versions(session, villages)
         policies = _policies(session, villages, Month.of(today))
-        answer: dict[str, Any] = {"postings": postings, "policies": policies, "month": month}
+        requests = _requests(session, person_id)
+        answer: dict[str, Any] = {
+            "postings": postings, "policies": policies, "month": month, "requests": requests
+        }  # fmt: skip
         digests = {
             "postings": _digest(_postings.dump_python(postings, mode="json")),
             "policies": _digest([policy.model_dump(mode="json") for policy in policies]),
             "boundaries": _digest([[code, str(version)] for code, version in versions.items()]),
             "month": _digest(None if month is None else _lasting(month.model_dump(mode="json"))),
+            "requests": _digest(requests.model_dump(mode="json")),
         }
         unchanged = [name for name, then in zip(digests, before, strict=True) if digests[name] == then]
         if "boundaries" not in unchanged:
@@ -122,6 +131,16 @@ def _boundary(session: orm.Session, code: str, version_id: UUID) -> BoundaryOut:
         version_id=version_id,
         simplify_m=SIMPLIFY_M,
         geometry=None if geometry is None else orjson.loads(geometry),
+    )
+
+
+def _requests(session: orm.Session, person_id: UUID) -> RequestsOut:
+    corrections, appeals = correction_queries.own_requests(
+        session, person_id, decided_since=clock.now() - TOLD_AFTERWARDS
+    )
+    return RequestsOut(
+        corrections=showing.corrections_out(session, corrections),
+        appeals=showing.appeals_out(session, appeals),
     )
 
 

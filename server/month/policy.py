@@ -69,6 +69,27 @@ LEAVE_KINDS = (
 
 
 @dataclass(frozen=True, slots=True)
+class CorrectionReason:
+    """One reason that a correction (补签) can have, to be chosen from."""
+
+    code: str
+    zh: str
+    en: str
+
+
+CORRECTION_REASONS = (
+    CorrectionReason("forgot", "忘记签到", "forgot to check in"),
+    CorrectionReason("no-signal", "无信号或定位失败", "no signal or no position"),
+    CorrectionReason("phone-broken", "手机故障或遗失", "the phone was broken or lost"),
+    CorrectionReason("wrong-verdict", "位置认定有误", "the position was judged wrongly"),
+    CorrectionReason("paper-record", "有纸质记录", "there is a record on paper"),
+    CorrectionReason("entered-in-error", "原记录有误", "a record was made in error"),
+    CorrectionReason("other", "其他（须写明）", "another one, to be written out"),
+)
+"""The default reasons of corrections."""
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholds:
     """What the verdict on a position goes by (ruling 1); probabilities, metres and seconds."""
 
@@ -83,7 +104,9 @@ class Policy:
     """One policy. ``basis`` and ``duty_counts_in_village`` must be chosen (ruling 5).
 
     The need is ``ratio_numerator / ratio_denominator`` of the days that are due or, with ``fixed_days``, that many
-    days of a full month (edge 11), in proportion for one who is due for a part of it.
+    days of a full month (edge 11), in proportion for one who is due for a part of it. ``correction_quota`` is how many
+    corrections of one person's month the town may decide, ``correction_days`` until how many days afterwards; beyond
+    either the district decides (edge 108).
     """
 
     basis: Basis
@@ -105,11 +128,14 @@ class Policy:
     short_month_days: int = 10
     withdraw_minutes: int = 10
     fade_after_months: int = 6  # Whole months after a month's end; then its coordinates fade (ruling 22).
+    correction_quota: int = 3
+    correction_days: int = 7
     allowance_in_halves: bool = False
     rural_communities_count: bool = True
     time_zone: str = "Asia/Shanghai"
     day_starts_minute: int = 0
     leave_kinds: tuple[LeaveKind, ...] = LEAVE_KINDS
+    correction_reasons: tuple[CorrectionReason, ...] = CORRECTION_REASONS
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio_numerator <= self.ratio_denominator:
@@ -175,6 +201,12 @@ class PolicyVersion:
         """Tell whether this version speaks for the region on the day."""
         begun = self.valid_from <= day and (self.valid_until is None or day <= self.valid_until)
         return begun and region_code.startswith(self.region_prefix)
+
+
+def provisional_until(month: Month, policy: Policy) -> date:
+    """Return the grace day, until which late uploads may still change the month (edge 24)."""
+    after = month.next()
+    return date(after.year, after.number, policy.grace_day)
 
 
 def governing(

@@ -15,6 +15,7 @@ from server.month.policy import (
     LEAVE_KINDS,
     SHORTEST_MONTH_DAYS,
     Basis,
+    CorrectionReason,
     LeaveKind,
     LeaveTreatment,
     Mode,
@@ -39,6 +40,8 @@ _INTEGERS = {
     "short_month_days": (1, SHORTEST_MONTH_DAYS),
     "withdraw_minutes": (0, 1440),
     "fade_after_months": (2, 60),
+    "correction_quota": (0, 31),
+    "correction_days": (1, 62),
 }
 _FLAGS = ("allowance_in_halves", "rural_communities_count")
 _TEXTS = ("name_zh", "name_en", "clause")
@@ -55,7 +58,7 @@ _FIELDS = frozenset(
         *_TEXTS,
         *CHOICES,
         *("code", "ratio", "fixed_days", "mode", "thresholds"),
-        *("time_zone", "day_starts_at", "leave_kinds"),
+        *("time_zone", "day_starts_at", "leave_kinds", "correction_reasons"),
     }
 )
 
@@ -102,6 +105,7 @@ def parse(document: Mapping[str, object]) -> Policy:
     reader.into(values, "time_zone", reader.time_zone("time_zone"))
     reader.into(values, "day_starts_minute", reader.minute("day_starts_at"))
     reader.into(values, "leave_kinds", reader.leave_kinds("leave_kinds"))
+    reader.into(values, "correction_reasons", reader.correction_reasons("correction_reasons"))
     values.update(reader.need(values["basis"]))
     if reader.faults:
         raise PolicyRefused(tuple(reader.faults))
@@ -126,6 +130,9 @@ def to_document(policy: Policy) -> dict[str, object]:
         "leave_kinds": {
             kind.code: {"treatment": kind.treatment.value, "zh": kind.zh, "en": kind.en}
             for kind in policy.leave_kinds
+        },
+        "correction_reasons": {
+            reason.code: {"zh": reason.zh, "en": reason.en} for reason in policy.correction_reasons
         },
         **{field: getattr(policy, field) for field in (*_INTEGERS, *_FLAGS)},
     }
@@ -304,6 +311,25 @@ class _PolicyReader(Reader):
                     "A fixed number counts calendar days.",
                 )
         return values
+
+    def correction_reasons(self, path: str) -> tuple[CorrectionReason, ...] | None:
+        reasons = self.inner(path)
+        if reasons is None:
+            return None
+        if not reasons.document:
+            self.fault(path, "empty", "至少要有一个理由。", "There must be one reason at least.")
+        read = [reasons.correction_reason(code) for code in reasons.document]
+        return tuple(reason for reason in read if reason is not None)
+
+    def correction_reason(self, code: str) -> CorrectionReason | None:
+        if not _CODE.fullmatch(code):
+            self.fault(code, "bad-code", "应为小写英文代码。", "This must be a code such as no-signal.")
+            return None
+        inner = self.inner(code)
+        if inner is None:
+            return None
+        inner.only(frozenset({"zh", "en"}))
+        return CorrectionReason(code, inner.text("zh") or code, inner.text("en") or code)
 
     def leave_kinds(self, path: str) -> tuple[LeaveKind, ...] | None:
         kinds = self.inner(path)

@@ -111,6 +111,17 @@ class Sort(StrEnum):
     ATTESTED = "attested"
 
 
+STATE_OF = {
+    Sort.CORRECTED_PRESENT: DayReason.CORRECTED_PRESENT,
+    Sort.CORRECTED_ABSENT: DayReason.CORRECTED_ABSENT,
+    Sort.FINDING_SEEN: DayReason.SEEN,
+    Sort.FINDING_ABSENT: DayReason.FOUND_ABSENT,
+    Sort.DUTY: DayReason.ON_DUTY,
+    Sort.LEAVE_SHRINKING: DayReason.LEAVE_NOT_DUE,
+    Sort.LEAVE_COUNTING_NOTHING: DayReason.LEAVE_DUE,
+    Sort.ATTESTED: DayReason.ATTESTED,
+}
+"""The state of a half day that a fact of each sort decides, where nothing goes before it (sentence 4)."""
 FACT_NAMES = tuple(each.name for each in fields(Facts))
 PERSONAL_FACTS = tuple(name for name in FACT_NAMES if name not in {"posted", "outage", "presumed"})
 

@@ -28,8 +28,10 @@ _ME = "(SELECT CAST(:account AS uuid) AS account, CAST(:person AS uuid) AS perso
 _PERSON, _ACCOUNT = "person_id = me.person", "account_id = me.account"
 _POSTINGS = "posting_id IN (SELECT id FROM postings WHERE person_id = me.person)"
 _CHECKINS = "seq IN (SELECT seq FROM checkin_rows WHERE person_id = me.person)"
+_REQUESTS = "SELECT id FROM corrections WHERE person_id = me.person UNION ALL SELECT id FROM appeals WHERE person_id = me.person"
 OWN: Mapping[str, str] = {
     "accounts": "id = me.account",
+    "appeals": _PERSON,
     "audit_log": "(subject_kind = 'account' AND subject_id = CAST(me.account AS text))"
     " OR (subject_kind = 'person' AND subject_id = CAST(me.person AS text)) OR actor_id = me.account",
     "checkin_assessments": "seq IN (SELECT seq FROM checkin_rows WHERE person_id = me.person)",
@@ -44,6 +46,7 @@ OWN: Mapping[str, str] = {
     "checkin_spots": _PERSON,
     "checkin_times": _CHECKINS,
     "checkin_withdrawals": _PERSON,
+    "corrections": _PERSON,
     "day_fact_withdrawals": "fact_id IN (SELECT id FROM day_facts WHERE person_id = me.person)",
     "day_facts": _PERSON,
     "device_codes": _ACCOUNT,
@@ -63,6 +66,7 @@ OWN: Mapping[str, str] = {
     "posting_history": _POSTINGS,
     "posting_places": _POSTINGS,
     "postings": _PERSON,
+    "request_events": f"request_id IN ({_REQUESTS})",
     "review_items": _PERSON,
     "review_turns": "item_id IN (SELECT id FROM review_items WHERE person_id = me.person)",
     "rejudging_changes": _PERSON,

@@ -147,6 +147,8 @@ def stage(service: Service, hands: SetClock) -> Iterator[Stage]:
             for name, account in accounts.items()
         }
         _judged_by_a_wider_village(service, world, lookers["district_officer"], twins)
+        for twin in twins:
+            _corrected(service, lookers["district_officer"], twin)
         yield Stage(service, (twins[0], twins[1]), {**lookers, "a stranger": service.client})
 
 
@@ -194,6 +196,27 @@ def _judged_by_a_wider_village(
         twin.ids["rejudging_id"] = tried.json()["id"]
 
 
+def _corrected(service: Service, district: httpx.Client, twin: Twin) -> None:
+    """Let a twin ask that the day of the farther check-in be corrected, be refused, and appeal."""
+    one, other = str(ids.new_id()), str(ids.new_id())
+    asked = {
+        "id": one,
+        "day": "2026-11-05",
+        "claim": "present",
+        "reason": "wrong-verdict",
+        "text": "当日在村",
+    }
+    with service.as_(renewed(service, twin.cadre).token) as phone:
+        about = {"check_ins": [twin.ids["checkin_id"]]}
+        phone.post("/v1/corrections", json=asked | about).raise_for_status()
+        refusal, head = {"approve": False, "reason": "位置不符"}, {"If-Match": "*"}
+        district.post(f"/v1/corrections/{one}/decide", json=refusal, headers=head).raise_for_status()
+        appeal = {"id": other, "kind": "correction", "subject_id": one, "text": "请再核实"}
+        phone.post("/v1/appeals", json=appeal).raise_for_status()
+    twin.ids |= {"correction_id": one, "appeal_id": other}
+    twin.marks |= {one: "the correction", other: "the appeal"}
+
+
 def _learn_reviews(service: Service, twin: Twin) -> None:
     query = sa.select(ReviewItem).where(ReviewItem.person_id == twin.cadre.person_id)
     with service.database.read() as session:
@@ -229,7 +252,13 @@ def test_what_anybody_reads_of_two_lives_in_the_same_bands_is_the_same(stage: St
             assert one == other, f"{operation} tells {name} more than the band"
             if one[0] == httpx.codes.OK and re.search(r'"check-in \d"', json.dumps(one)):
                 told.add(operation)
-    assert told >= {"months-person", "reviews-list", "reviews-one", "rejudgings-changes"}, told
+    assert told >= {
+        "months-person",
+        "reviews-list",
+        "reviews-one",
+        "rejudgings-changes",
+        "corrections-show",
+    }, told
 
 
 def test_the_phone_itself_is_told_the_band_and_no_more(stage: Stage) -> None:

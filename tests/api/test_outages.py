@@ -77,7 +77,7 @@ def test_an_outage_credits_its_region_at_once_and_no_more_when_withdrawn(
         made = town.post("/v1/outages", json=body)
         assert made.status_code == 201, made.text
         told = phone.get("/v1/me/sync", params={"cursor": before}).json()
-    assert told["unchanged"] == ["postings", "policies", "boundaries"]
+    assert told["unchanged"] == ["postings", "policies", "boundaries", "requests"]
     assert told["month"]["statement"]["outage_days"] == ["2026-11-03", "2026-11-04"]
     assert [reasons(service, here, day) for day in (3, 4, 5)] == [["outage"], ["outage"], ["no-evidence"]]
     assert reasons(service, there, 3) == ["no-evidence"]

@@ -216,6 +216,34 @@ def test_a_rejection_outlives_a_new_boundary_and_ends_with_an_appeal(
     assert own(service, reviewed.cadre, "/v1/me/months/2026-11")["counters"]["village"] == 1
 
 
+def test_an_appeal_to_the_district_lifts_a_rejection_and_all_of_it_stays_to_be_seen(
+    service: Service, reviewed: Reviewed
+) -> None:  # M24
+    before = own(service, reviewed.cadre, "/v1/me/months/2026-11")["counters"]
+    decision = str(ids.new_id())
+    assert reviewed.decide("rejected", **REJECTION | {"id": decision}).status_code == 200
+    body = {
+        "id": str(ids.new_id()),
+        "kind": "check-in",
+        "subject_id": decision,
+        "text": "手机是借的，本人确在村",
+    }
+    with service.as_(renewed(service, reviewed.cadre).token) as phone:
+        made = phone.post("/v1/appeals", json=body)
+        assert (made.status_code, made.json()["level"]) == (201, "district")
+        again = phone.post("/v1/appeals", json={**body, "id": str(ids.new_id())})
+        assert (again.status_code, again.json()["code"]) == (409, "appeal-made")
+    path, head = f"/v1/appeals/{body['id']}/decide", {"If-Match": "*"}
+    answer = {"uphold": True, "answer": "村委会证实当日在村"}
+    assert reviewed.town.post(path, json=answer, headers=head).status_code == 403
+    with officer(service, Role.DISTRICT, "500116") as district:
+        assert district.post(path, json=answer, headers=head).json()["state"] == "upheld"
+    mine = own(service, reviewed.cadre, f"/v1/check-ins/{reviewed.check_in}")
+    assert (mine["judged_again"]["cause"], mine["judged_again"]["standing"]) == ("appeal", "counted")
+    assert mine["review"]["state"] == "rejected"  # What was decided before is not undone, it is answered.
+    assert own(service, reviewed.cadre, "/v1/me/months/2026-11")["counters"] == before
+
+
 def test_what_waits_too_long_is_listed_and_what_no_longer_counts_waits_for_nobody(
     service: Service, clock: SetClock, world: World
 ) -> None:

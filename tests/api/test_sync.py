@@ -19,7 +19,7 @@ from server.roster.models import Posting
 from server.roster.rules import EndReason
 
 NOON = datetime(2026, 11, 16, 4, 0, tzinfo=UTC)
-PARTS = ["postings", "policies", "boundaries", "month"]
+PARTS = ["postings", "policies", "boundaries", "month", "requests"]
 TOWNS = itertools.count(10)
 Json = dict[str, Any]
 
@@ -78,6 +78,29 @@ def test_later_only_what_changed(service: Service, cadre: Cadre, world: World, c
     again = sync(service, cadre, again["cursor"])
     assert changed(again) == ["boundaries"]
     assert shape(again["boundaries"][0]["geometry"]).bounds[2] == pytest.approx(106.21, abs=1e-3)
+
+
+def test_what_one_asked_for_is_told_with_what_became_of_it(
+    service: Service, cadre: Cadre, clock: SetClock
+) -> None:
+    cursor = sync(service, cadre)["cursor"]
+    key = str(ids.new_id())
+    body = {"id": key, "day": "2026-11-13", "claim": "present", "reason": "forgot", "text": "忘记签到"}
+    with service.as_(renewed(service, cadre).token) as phone:
+        made = phone.post("/v1/corrections", json=body).raise_for_status().json()
+        again = sync(service, cadre, cursor)
+        assert (changed(again), [each["id"] for each in again["requests"]["corrections"]]) == (
+            ["requests"],
+            [key],
+        )
+        back = phone.post(
+            f"/v1/corrections/{key}/withdraw", json={"reason": "记错了"}, headers={"If-Match": "*"}
+        )
+        assert back.status_code == 200, made
+    again = sync(service, cadre, again["cursor"])
+    assert [each["state"] for each in again["requests"]["corrections"]] == ["withdrawn"]
+    clock.move(days=31)
+    assert sync(service, cadre, again["cursor"])["requests"]["corrections"] == []
 
 
 def test_a_new_posting_is_told_with_its_village(service: Service, cadre: Cadre, clock: SetClock) -> None:

@@ -357,6 +357,33 @@ def withdraw_outage(aim: Aim) -> Sent:
     return Sent({"outage_id": aim.outage}, body={"reason": "误录"})
 
 
+# --- corrections and appeals
+@_aim
+def correction_for(aim: Aim) -> Sent:
+    told = {"day": "2026-05-20", "claim": "present", "reason": "forgot", "text": "忘记签到"}
+    return Sent(body={"id": _new(), "person_id": aim.person, **told})
+
+
+@_aim
+def decide_correction(aim: Aim) -> Sent:
+    return Sent({"correction_id": aim.correction}, headers=_ANY, body={"approve": True, "reason": "属实"})
+
+
+@_aim
+def withdraw_correction(aim: Aim) -> Sent:
+    return Sent({"correction_id": aim.correction}, headers=_ANY, body={"reason": "记错了"})
+
+
+@_aim
+def appeal_against(aim: Aim) -> Sent:
+    return Sent(body={"id": _new(), "kind": "correction", "subject_id": aim.refused, "text": "当日在村"})
+
+
+@_aim
+def answer_appeal(aim: Aim) -> Sent:
+    return Sent({"appeal_id": aim.appeal}, headers=_ANY, body={"uphold": True, "answer": "属实"})
+
+
 # --- roster
 @_aim
 def unit(_: Aim) -> Sent:

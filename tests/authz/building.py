@@ -52,10 +52,12 @@ from server.checkins.models import (
     ReceiptKey,
 )
 from server.checkins.rules import EpochCause
+from server.corrections.models import Appeal, Correction
+from server.corrections.rules import AppealKind, AppealState, Claim, Halves, State
 from server.db import Database
 from server.looks import Look, What
 from server.month import outages
-from server.month.models import PersonMonth, PolicyRow
+from server.month.models import PersonMonth, PolicyRow, Provenance
 from server.places import publishing
 from server.places.models import BoundaryFeature, BoundaryImport, BoundaryReport, RegionSuccessor
 from server.places.rules import ImportState, Source
@@ -202,6 +204,8 @@ class Builder:
         self._check_in(session, target, person.id)
         self._outage(session, target)
         self._rejudging(session, target, person.id)
+        if relation != "void":  # Nobody was posted, so nobody could ask.
+            self._requests(session, target, person.id)
         draft = _policy(village, f"draft-{next(self.numbers)}", published=False)
         session.add(draft)
         session.flush()
@@ -397,6 +401,37 @@ class Builder:
         target.ids["outage"] = str(row.id)
         target.secrets["outage"] = [row.reason]
 
+    def _requests(self, session: orm.Session, target: Target, person: UUID) -> None:
+        """Add a correction that waits, a refused one, and one with an appeal that waits."""
+        village = SUCCESSORS.get(target.village, target.village)
+        asked, refused, appealed = (
+            self._correction(session, target, person, village, day, state)
+            for day, state in ((8, State.OPEN), (9, State.REFUSED), (10, State.REFUSED))
+        )
+        appeal = Appeal(
+            id=ids.new_id(), kind=AppealKind.CORRECTION, subject_id=appealed.id, person_id=person,
+            village_code=village, text=f"申诉{next(self.numbers)}卯", provenance=Provenance.OWN,
+            entered_by=UUID(target.account), entered_at=NOW, deciders=[], state=AppealState.OPEN, version=1,
+        )  # fmt: skip
+        session.add(appeal)
+        session.flush()
+        target.ids |= {"correction": str(asked.id), "refused": str(refused.id), "appeal": str(appeal.id)}
+        target.secrets |= {"request": [asked.text, refused.text], "appeal": [appeal.text]}
+
+    def _correction(
+        self, session: orm.Session, target: Target, person: UUID, village: str, day: int, state: State
+    ) -> Correction:
+        decided = None if state is State.OPEN else NOW
+        row = Correction(
+            id=ids.new_id(), person_id=person, village_code=village, day=date(2026, 6, day), halves=Halves.DAY,
+            claim=Claim.PRESENT, reason="forgot", text=f"补签{next(self.numbers)}辰", check_ins=[],
+            provenance=Provenance.OWN, entered_by=UUID(target.account), entered_at=NOW, over_quota=False,
+            late=False, state=state, version=1, decided_at=decided, decision_reason="无据" if decided else None,
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        return row
+
     def _boundary(self, session: orm.Session, target: Target) -> None:
         """Add an open boundary import of the target's town, brought in by nobody who asks."""
         mark = next(self.numbers)
@@ -452,6 +487,7 @@ class Builder:
             self._account(session, own, account)
             if person:
                 self._check_in(session, own, person.id)
+                self._requests(session, own, person.id)
         with self.database.write() as session:
             opened = sessions.start(
                 session, self.door, session.get_one(Account, account.id), client="test", address="127.0.0.1"

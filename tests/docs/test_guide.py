@@ -37,6 +37,7 @@ from server.checkins.judging import FALLBACK
 from server.checkins.rules import DOUBLE_TAP
 from server.checkins.schemas import CheckInIn, PositionIn
 from server.checkins.writer import ANSWER_WITHIN_S
+from server.corrections.rules import AppealKind, State
 from server.month.reasons import SENTENCES as DAY_SENTENCES
 from server.month.rules import ResultKind, Tier
 from server.places.zone_routes import FINEST_M
@@ -210,7 +211,7 @@ def test_every_code_and_field_exists() -> None:
             *checkin_rules.Standing,
             *checkin_rules.NoPosition,
             *checkin_rules.Cause,
-            *ReviewState,
+            *(*ReviewState, *AppealKind, *State),
             *DAY_SENTENCES,
         )
     }

@@ -68,6 +68,7 @@ class Deeds:
         self.phone = service.as_(self.cadre.token)
         self.today = place_rules.today(clock.now())
         self.days_down = 0
+        self.asked_days = 0
 
     def close(self) -> None:
         """Close the clients."""
@@ -300,6 +301,50 @@ class Deeds:
     def calendars_import(self) -> Call:
         rows = f"date,kind,name\n{self.today.year + 3}-01-01,holiday,{new()[-6:]}\n".encode()
         return lambda: self.district.post(f"/v1/calendars/{self.today.year + 3}", content=rows)
+
+    # --- corrections
+
+    def _asking(self) -> dict[str, Any]:
+        self.asked_days += 1
+        day = self.today - timedelta(days=self.asked_days)
+        return {
+            "id": new(),
+            "day": day.isoformat(),
+            "claim": "absent",
+            "reason": "other",
+            "text": "当日不在村",
+        }
+
+    def _correction(self) -> str:
+        body = self._asking()
+        self.phone.post("/v1/corrections", json=body).raise_for_status()
+        return f"/v1/corrections/{body['id']}"
+
+    def corrections_ask(self) -> Call:
+        body = self._asking()
+        return lambda: self.phone.post("/v1/corrections", json=body)
+
+    def corrections_withdraw(self) -> Call:
+        path, tag = self._correction(), {"If-Match": '"1"'}
+        return lambda: self.phone.post(f"{path}/withdraw", json={"reason": "记错了"}, headers=tag)
+
+    def corrections_decide(self) -> Call:
+        return self._decided(approve=True)
+
+    def _decided(self, *, approve: bool) -> Call:
+        path, tag = self._correction(), {"If-Match": '"1"'}
+        body = {"approve": approve, "reason": "已核实"}
+        return lambda: self.district.post(f"{path}/decide", json=body, headers=tag)
+
+    def appeals_make(self) -> Call:
+        refused = self._decided(approve=False)().raise_for_status().json()
+        body = {"id": new(), "kind": "correction", "subject_id": refused["id"], "text": "当日确不在村"}
+        return lambda: self.phone.post("/v1/appeals", json=body)
+
+    def appeals_decide(self) -> Call:
+        made = self.appeals_make()().raise_for_status().json()
+        body, tag = {"uphold": True, "answer": "已核实"}, {"If-Match": '"1"'}
+        return lambda: self.second.post(f"/v1/appeals/{made['id']}/decide", json=body, headers=tag)
 
     # --- boundaries and regions
 

@@ -22,6 +22,7 @@ RECORDS = {
     "legal_hold_lifts", "legal_holds", "looks", "notice_acceptances", "notices", "outage_withdrawals",
     "outages", "plausibility_policies", "posting_history", "receipt_epochs", "receipt_keys",
     "region_outlines", "region_versions", "rejudging_changes", "rejudging_decisions", "rejudgings",
+    "request_events",
     "review_turns", "roster_imports", "units", "zone_versions",
 }  # fmt: skip
 """Tables of facts. A fact is corrected by another one."""
@@ -42,9 +43,28 @@ CHANGING: dict[str, tuple[set[str], str]] = {
         {"id", "account_id", "cause", "code_hash", "made_at", "made_by", "expires_at"},
         "whose it is",
     ),
+    "appeals": (
+        {"kind", "subject_id", "person_id", "text", "entered_by", "entered_at", "deciders"},
+        "what is appealed against, by whom, and who decided it",
+    ),
     "boundary_imports": (
         {"sha256", "imported_by", "imported_at", "accuracy_m"},
         "what was brought in, by whom",
+    ),
+    "corrections": (
+        {
+            "person_id",
+            "day",
+            "halves",
+            "claim",
+            "text",
+            "entered_by",
+            "entered_at",
+            "over_quota",
+            "late",
+            "provenance",
+        },
+        "what was asked for, by whom, and what was remarked about it",
     ),
     "known_devices": ({"id", "account_id", "secret_hash"}, "which phone it is"),
     "one_time_codes": (
@@ -194,6 +214,9 @@ DENIED = [
     "UPDATE day_facts SET sort = 'duty'",
     "DELETE FROM day_fact_withdrawals",
     "UPDATE outages SET last_day = now()",
+    "UPDATE corrections SET text = 'x'",
+    "DELETE FROM appeals",
+    "UPDATE request_events SET event = 'approved'",
     "UPDATE audit_log SET deed = 'x'",
     "DELETE FROM audit_log",
     "UPDATE looks SET purpose = 'x'",

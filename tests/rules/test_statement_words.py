@@ -13,7 +13,7 @@ from server.compliance import rules
 from server.compliance.rules import Judged
 from server.month.holidays import month_calendar
 from server.month.masks import Half, Month, half_mask, range_mask
-from server.month.policy import Basis, Mode, Policy, PolicyVersion
+from server.month.policy import Basis, Mode, Policy, PolicyVersion, provisional_until
 from server.month.reasons import DayReason
 from server.month.rules import Facts
 
@@ -143,4 +143,4 @@ def test_spot_checks_alone_presume_presence() -> None:
     ("month", "until"), [(Month(2026, 4), "2026-05-05"), (Month(2026, 12), "2027-01-05")]
 )
 def test_the_grace_day_lies_in_the_following_month(month: Month, until: str) -> None:  # edge 24
-    assert rules.provisional_until(month, CALENDAR_DAYS).isoformat() == until
+    assert provisional_until(month, CALENDAR_DAYS).isoformat() == until
