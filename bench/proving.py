@@ -59,9 +59,17 @@ SECTIONS = (
     ),
     Section(
         "faults", "database frozen or cut off, pool exhausted, 10,000 connections cut mid-request (M4)",
-        (*PYTEST, "tests/faults", "--ignore=tests/faults/test_durable.py"), 60,
+        (*PYTEST, "tests/faults", "--ignore=tests/faults/test_durable.py", "--ignore=tests/faults/test_storm.py"), 60,
         {"ZAICUN_PROVE_HOLD_S": "30", "ZAICUN_PROVE_CLIENTS": "500", "ZAICUN_PROVE_ROUNDS": "5", "ZAICUN_PROVE_CUT": "10000"},
         {"ZAICUN_PROVE_HOLD_S": "6", "ZAICUN_PROVE_CLIENTS": "200", "ZAICUN_PROVE_ROUNDS": "1", "ZAICUN_PROVE_CUT": "1500"},
+    ),
+    Section(
+        "storms", "everything that can happen to server, scheduler, database, link and disk while phones retry; 20 seeds (M3)",
+        (*PYTEST, "tests/faults/test_storm.py"), 120,
+        {"ZAICUN_PROVE_STORMS": "20", "ZAICUN_PROVE_STORM_ACKS": "5000"},
+        {"ZAICUN_PROVE_STORMS": "1", "ZAICUN_PROVE_STORM_ACKS": "400"},
+        tell=(("acknowledged", "acknowledged"), ("lost", "lost"), ("twice", "twice"), ("faults", "faults"),
+              ("s to the first ack, at most", "s to the first ack after a fault")),
     ),
     Section(
         "herd", "2,000 phones send a day's queue in the same second (S3)",

@@ -75,9 +75,9 @@ class Standing:
 
 
 @contextlib.contextmanager
-def standing(*, own: bool = True) -> Iterator[Standing]:
-    """Make a durable cluster, migrated, and remove it at the end."""
-    root = Path(tempfile.mkdtemp(prefix="zaicun-faults-"))
+def standing(*, own: bool = True, below: Path | None = None) -> Iterator[Standing]:
+    """Make a durable cluster, migrated, and remove it at the end; `below`: a folder other than the usual one."""
+    root = Path(tempfile.mkdtemp(prefix="zaicun-faults-", dir=below))
     root.chmod(0o711)  # The database's own account must be able to pass.
     cluster = Cluster(root)
     try:
@@ -103,6 +103,8 @@ class Link:
     delay_s: float = 0.0
     held: asyncio.Event = field(default_factory=asyncio.Event)
     loop: asyncio.AbstractEventLoop | None = None
+    carried: set[asyncio.StreamWriter] = field(default_factory=set)
+    """The ends towards the database."""
 
     def url(self, role: str = APP_ROLE) -> str:
         return f"postgresql://{role}@127.0.0.1:{self.port}/{NAME}?sslmode=disable&gssencmode=disable"
@@ -114,6 +116,15 @@ class Link:
     def mend(self) -> None:
         self._tell(self.held.set)
 
+    def forget(self) -> None:
+        """Close the database's end of every connection without telling the other side: half-open from now on."""
+        self._tell(self._forget)
+
+    def _forget(self) -> None:
+        for writer in self.carried:
+            writer.transport.abort()
+        self.carried.clear()
+
     def _tell(self, deed: Any) -> None:
         assert self.loop is not None
         self.loop.call_soon_threadsafe(deed)
@@ -123,6 +134,7 @@ class Link:
         with contextlib.suppress(OSError, asyncio.CancelledError):
             server, question = await asyncio.open_unix_connection(str(self.upstream))
             writers.append(question)
+            self.carried.add(question)
             both = [
                 asyncio.create_task(self._pass(client, question)),
                 asyncio.create_task(self._pass(server, answer)),
@@ -130,16 +142,27 @@ class Link:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             for task in both:
                 task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+            if (
+                question not in self.carried
+            ):  # Half open: nothing comes or is refused until the other side ends it.
+                await _swallow(client)
+        self.carried.difference_update(writers)
         for writer in writers:
             writer.transport.abort()
 
     async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(65_536):
-            await self.held.wait()
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
+            await self.held.wait()
             target.write(data)
             await target.drain()
+
+
+async def _swallow(client: asyncio.StreamReader) -> None:
+    while await client.read(65_536):
+        pass
 
 
 @contextlib.contextmanager

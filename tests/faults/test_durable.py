@@ -3,7 +3,6 @@
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,11 +17,10 @@ import pytest
 import sqlalchemy as sa
 from conftest import Clone, Cloned, Service, running_service
 from factories_checkins import Cadre, check_in, make_cadre, make_world
+from faults.broken import Hasty
 from faults.cutting_proxy import CuttingProxy, cutting
 
 from server import clock, ids
-from server.checkins.intake import Intake, Outcome
-from server.checkins.judging import Incoming
 from server.cluster import APP_ROLE, PORT, Cluster
 
 PHONES = 16
@@ -101,29 +99,6 @@ def test_nothing_acknowledged_is_lost_and_nothing_counts_twice(
     )  # None lost, none doubled, none that nobody was told of in the end.
     assert proxy.cuts["before"] > 0
     assert proxy.cuts["after"] > 0
-
-
-class Hasty(Intake):
-    """The mistake this product must not make: it answers first and commits a moment later."""
-
-    async def _store(self, group: Sequence[Incoming]) -> Sequence[Outcome]:
-        if previous := getattr(self, "_open", None):
-            await previous.__aexit__(None, None, None)
-        connection = await self._connected()
-        transaction = connection.transaction()
-        await transaction.__aenter__()
-        self._open = transaction
-        known = await self._look_up(connection, group)
-        questions = [self._ask(item, known) for item in group]
-        await self._load_shapes(connection, questions)
-        refused, candidates = self._judge(group, questions, known, [None] * len(group))
-        new = await self._keep(connection, group, candidates, known)
-        found = await self._replayed(connection, group, refused, new, ())
-        return [self._outcome(i, r, new, found) for i, r in zip(group, refused, strict=True)]
-
-    def _abandon(self) -> Callable[[], None]:
-        del self._open
-        return super()._abandon()
 
 
 def test_a_route_that_answers_before_the_commit_is_caught(
