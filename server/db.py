@@ -137,6 +137,9 @@ def refusal(error: sa.exc.IntegrityError) -> Problem | None:
 
 
 _SPARE_S = 0.1
+IDLE_S = 60
+"""The longest that a transaction may wait between two statements, however long these may take: it holds what it locked,
+and where a cable was pulled its maker will never end it."""
 PING_AFTER_S = 30.0
 """A connection idle for longer is asked whether it still stands: firewalls forget quiet links without telling."""
 _LINK = {
@@ -166,6 +169,7 @@ class Database:
         pulse: Pulse | None = None,
     ) -> None:
         milliseconds = int(statement_timeout_s * 1000)
+        idle = min(2 * milliseconds, IDLE_S * 1000)
         self.engine = sa.create_engine(
             sa.make_url(url).set(drivername="postgresql+psycopg"),
             poolclass=CountingPool,
@@ -176,7 +180,7 @@ class Database:
                 **_LINK,
                 "application_name": sa.make_url(url).query.get("application_name", "zaicun"),
                 "options": f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
-                f"-c idle_in_transaction_session_timeout={milliseconds * 2}",
+                f"-c idle_in_transaction_session_timeout={idle}",
             },
         )
         sa.event.listen(self.engine, "do_connect", _connect)

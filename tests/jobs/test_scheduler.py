@@ -64,3 +64,14 @@ def test_a_check_in_that_was_stored_while_its_posting_was_written_is_judged_agai
         assert phone.get(one).json()["judged_again"]["verdict"] == "inside"
         month = phone.get("/v1/me/months/2026-11").json()
     assert month["days"][24]["reasons"] == ["checked-in"]
+
+
+def test_a_transaction_whose_maker_was_cut_off_holds_its_locks_for_a_minute_at_most(service: Service) -> None:
+    """The jobs' statements may take ten minutes; the silence between two of them may not."""
+    asked = sa.text("SHOW idle_in_transaction_session_timeout")
+    found = {}
+    for statement_s in (5, 600):
+        database = Database(service.cloned.app_url, pool_size=1, statement_timeout_s=statement_s)
+        with contextlib.closing(database), database.read() as session:
+            found[statement_s] = session.scalar(asked)
+    assert found == {5: "10s", 600: "1min"}
