@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server import db
-from server.rejudgings.rules import DayState, Decision
+from server.rejudgings.rules import DayState, Resolution
 
 
 class Rejudging(db.Base):
@@ -63,10 +63,10 @@ class RejudgingDecision(db.Base):
     """What became of a dry run: applied by a second person, or dropped."""
 
     __tablename__ = "rejudging_decisions"
-    __table_args__ = (db.one_of("decision", Decision), {"info": {"grant": db.APPEND}})
+    __table_args__ = (db.one_of("decision", Resolution), {"info": {"grant": db.APPEND}})
 
     rejudging_id: Mapped[UUID] = mapped_column(sa.ForeignKey("rejudgings.id"), primary_key=True)
-    decision: Mapped[Decision] = mapped_column(sa.Text)
+    decision: Mapped[Resolution] = mapped_column(sa.Text)
     at: Mapped[datetime]
     by: Mapped[UUID]
     reason: Mapped[str]

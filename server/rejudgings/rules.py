@@ -18,7 +18,7 @@ class DayState(StrEnum):
     NONE = "none"  # Nothing that says anything.
 
 
-class Decision(StrEnum):
+class Resolution(StrEnum):
     """What became of a proposal."""
 
     APPROVED = "approved"

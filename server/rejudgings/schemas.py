@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from geo.verdict import VerdictKind
 from server.given import Day, Id, Trimmed
 from server.places.schemas import RegionPrefix
-from server.rejudgings.rules import DayState, Decision
+from server.rejudgings.rules import DayState, Resolution
 from server.roster.schemas import Reason
 
 
@@ -41,7 +41,7 @@ class RejudgingDecisionIn(Trimmed):
 class RejudgingDecisionOut(BaseModel):
     """What became of a dry run."""
 
-    decision: Decision
+    decision: Resolution
     at: datetime
     by: UUID
     reason: str

@@ -17,7 +17,7 @@ from server.checkins.rejudging import Outcome
 from server.problems import Problem
 from server.rejudgings import queries
 from server.rejudgings.models import Rejudging, RejudgingChange, RejudgingDecision
-from server.rejudgings.rules import Decision, day_state, digest
+from server.rejudgings.rules import Resolution, day_state, digest
 from server.rejudgings.schemas import RejudgingIn
 
 MOST = 20_000
@@ -130,7 +130,7 @@ def approve(session: orm.Session, who: Who, rejudging_id: UUID, reason: str) -> 
             shown=row.check_ins,
             now=len(outcome.changes),
         )
-    return _decide(session, who, row, Decision.APPROVED, reason)
+    return _decide(session, who, row, Resolution.APPROVED, reason)
 
 
 def drop(session: orm.Session, who: Who, rejudging_id: UUID, reason: str) -> queries.Decided:
@@ -138,7 +138,7 @@ def drop(session: orm.Session, who: Who, rejudging_id: UUID, reason: str) -> que
     queries.hold_rejudging(session, rejudging_id)
     row, decided = queries.access_rejudging(session, who, rejudging_id)
     _refuse_if_decided(decided)
-    return _decide(session, who, row, Decision.DROPPED, reason)
+    return _decide(session, who, row, Resolution.DROPPED, reason)
 
 
 def _refuse_if_decided(decided: RejudgingDecision | None) -> None:
@@ -147,7 +147,7 @@ def _refuse_if_decided(decided: RejudgingDecision | None) -> None:
 
 
 def _decide(
-    session: orm.Session, who: Who, row: Rejudging, decision: Decision, reason: str
+    session: orm.Session, who: Who, row: Rejudging, decision: Resolution, reason: str
 ) -> queries.Decided:
     session.add(
         RejudgingDecision(
@@ -155,7 +155,7 @@ def _decide(
         )
     )
     told = {"region": row.region, "check_ins": row.check_ins, "people": row.people}
-    deed = "rejudging:approve" if decision is Decision.APPROVED else "rejudging:drop"
+    deed = "rejudging:approve" if decision is Resolution.APPROVED else "rejudging:drop"
     audit.record(session, who, deed, ("rejudging", row.id), **told)
     session.flush()
     return queries.access_rejudging(session, who, row.id)

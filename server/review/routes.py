@@ -146,7 +146,9 @@ def take(review_id: UUID, who: Reviewer, db: Db, response: Response, if_match: I
     """Take an item on (接手). Whoever has taken it may see the point, and is named in the record."""
     expected = preconditions.given(if_match)
     with db.write() as session:
-        return _answer(session, who, service.take(session, who, review_id, expected), response)
+        item = service.take(session, who, review_id, expected)
+        looks.record(session, who, What.SIGNALS, [_seen(item)], roles=REVIEWERS, subject=item.id)
+        return _answer(session, who, item, response)
 
 
 @router.get(
@@ -197,6 +199,7 @@ def decide(
         item, made = service.decide(session, who, review_id, given, expected)
         if not made:
             response.headers["Idempotent-Replay"] = "true"
+        looks.record(session, who, What.SIGNALS, [_seen(item)], roles=REVIEWERS, subject=item.id)
         return _answer(session, who, item, response)
 
 

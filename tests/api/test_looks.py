@@ -142,6 +142,10 @@ NOT_OF_OTHERS = {
     "policies-consequences": "working days of a month",
     "calendars-import": "days of the calendar",
     "calendars-one": "days of the calendar",
+    **dict.fromkeys(
+        ("rejudgings-ask", "rejudgings-list", "rejudgings-get", "rejudgings-approve", "rejudgings-drop"),
+        "sums of a dry run; whom they are about is told by rejudgings-changes alone",
+    ),
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from conftest import Clone
+from processes import until
 
 from server import cluster as cluster_module
 from server.cluster import Cluster
@@ -46,8 +47,13 @@ def test_deleted_positions_leave_the_file_when_it_is_written_anew(
         assert in_the_statistics(connection, LON_E7)
         connection.execute("DELETE FROM checkin_points WHERE seq < 100")
         assert in_the_file(connection, cluster), "deleting takes nothing off the disk by itself"
-        connection.execute("VACUUM (FULL, ANALYZE) checkin_points")
-        assert not in_the_file(connection, cluster)
+
+        def written_anew() -> bool:
+            # Rows that an older snapshot may still see, such as an autovacuum worker's, are carried over.
+            connection.execute("VACUUM (FULL, ANALYZE) checkin_points")
+            return not in_the_file(connection, cluster)
+
+        until(written_anew)
         assert not in_the_statistics(connection, LON_E7)
         connection.execute("DELETE FROM checkin_points")
         connection.execute("VACUUM (FULL, ANALYZE) checkin_points")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema_rs
 import pytest
@@ -62,13 +62,15 @@ def test_bodies_of_all_routes_are_looked_at() -> None:
     app = create_app(Settings())
     asked = [route.body_field for route in iter_route_contexts(app.routes) if hasattr(route, "body_field")]
     models = {field.field_info.annotation for field in asked if field is not None}
-    said = {
-        operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    schemas = [
+        operation["requestBody"]["content"]["application/json"]["schema"]
         for _, _, operation in contract.operations()
         if "application/json" in operation.get("requestBody", {}).get("content", {})
-    }
-    assert said == {model.__name__ for model in models}
-    assert models <= set(bodies())
+    ]
+    said = {one["$ref"].rpartition("/")[2] for schema in schemas for one in schema.get("anyOf", [schema])}
+    every = {part for model in models for part in get_args(model) or (model,)}
+    assert said == {model.__name__ for model in every}
+    assert every <= set(bodies())
 
 
 def written() -> list[Any]:
