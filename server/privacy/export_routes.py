@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1", tags=["privacy"])
     response_class=StreamingResponse,
     responses={
         200: {"model": OwnDataOut, "description": "全部本人资料 / everything about oneself"},
-        **refusals(problems.TOO_MANY_REQUESTS, problems.NO_POLICY),
+        **refusals(problems.TOO_MANY_REQUESTS),
     },
 )
 def export(who: Anyone, db: Db, settings: Configured) -> StreamingResponse:

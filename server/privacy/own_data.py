@@ -15,9 +15,11 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from server import problems
 from server.compliance import routes as months
 from server.month.masks import Month
 from server.privacy import data_map
+from server.problems import Problem
 
 FORMAT = "zaicun-own-data/1"
 IN_MEMORY = 1 << 20
@@ -175,7 +177,12 @@ def _months(session: orm.Session, whose: Whose, region: str) -> Iterator[bytes]:
         return
     query = sa.text("SELECT month FROM person_months WHERE person_id = :person ORDER BY month")
     for first in session.execute(query, {"person": whose.person_id}).scalars().all():
-        month = months.month_of(session, whose.person_id, Month.of(first), region)
+        try:
+            month = months.month_of(session, whose.person_id, Month.of(first), region)
+        except Problem as problem:
+            if problem.kind is not problems.NO_POLICY:
+                raise
+            continue  # Nothing can be said of the month; its rows are told all the same.
         yield month.model_dump_json().encode()
 
 

@@ -58,6 +58,8 @@ def lived(service: Service, world: World, clock: SetClock, lon: float, note: str
             "ends_on": "2090-01-01",
         }
         assert office.post("/v1/legal-holds", json=hold).status_code == 201
+        again = office.post("/v1/legal-holds", json={**hold, "reason": f"{note}，另有说法"})
+        assert (again.status_code, again.json()["code"]) == (409, "id-reused")
         lift = office.post(f"/v1/legal-holds/{hold['id']}/lift", json={"reason": note})
         assert lift.status_code == 200
     return cadre

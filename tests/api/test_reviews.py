@@ -141,7 +141,7 @@ def test_the_point_is_for_whoever_took_the_item_and_every_look_is_recorded(
 
 
 def test_a_rejection_takes_the_day_out_says_why_and_is_never_taken_twice(
-    service: Service, reviewed: Reviewed
+    service: Service, world: World, reviewed: Reviewed
 ) -> None:
     before = own(service, reviewed.cadre, "/v1/me/months/2026-11")
     body = {"id": str(ids.new_id()), "decision": "rejected", **REJECTION}
@@ -160,6 +160,9 @@ def test_a_rejection_takes_the_day_out_says_why_and_is_never_taken_twice(
     other = reviewed.decide("accepted")
     assert (other.status_code, other.json()["code"]) == (409, "already-decided")
     assert other.json()["decision"]["id"] == body["id"]
+    with officer(service, Role.TOWN, world.town) as late:
+        taken = late.post(f"{reviewed.path}/take", headers=reviewed.tag())
+    assert (taken.status_code, taken.json()["code"]) == (409, "already-decided")
     reused = reviewed.town.post(decide, json={**body, "text": "另一说法"}, headers=reviewed.tag())
     assert reused.json()["code"] == "id-reused"
     mine = own(service, reviewed.cadre, f"/v1/check-ins/{reviewed.check_in}")

@@ -36,7 +36,8 @@ from server.db import Database
 from server.settings import Settings
 
 BROKEN = Path(__file__).with_name("broken.py")
-DISK_MIB = 400
+DISK_MIB = 1600
+"""More than the gigabyte to which the database lets its log grow by itself."""
 Tap = tuple[UUID, datetime]
 """A person and the phone's time of the tap: what it is known by, whatever ids a service makes of it."""
 FINAL, AGAIN = {200, 201}, {0, 401, 429, 503}
@@ -363,12 +364,12 @@ def fill_the_disk(stage: Stage, _drawn: random.Random) -> None:
     if stage.disk is None:
         return
     ballast = stage.disk / "ballast"
-    with ballast.open("wb") as file, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), ballast.open("wb") as file:
         while True:
             file.write(bytes(1 << 20))
             file.flush()
     time.sleep(2)
-    ballast.unlink()
+    ballast.unlink(missing_ok=True)
     stage.database.start()  # As its unit would: a server that gave up comes back, one that lives is left alone.
 
 
