@@ -199,3 +199,18 @@ SELECT at, at, at, at::date, 480, 'd', 'i', 'i', 'c', false, %s, gen_random_uuid
 FROM generate_series(%s::timestamptz - interval '1 day' * %s, %s::timestamptz - interval '1 day', interval '1 day') AS at""",
             [person, NOON, days, NOON],
         )
+
+
+def test_a_month_for_which_no_policy_holds_keeps_nothing_else_from_its_owner(
+    service: Service, clock: SetClock
+) -> None:
+    clock.set(NOON)
+    elsewhere = make_world(service, town="500118101", policy=False)
+    cadre, one = make_cadre(service, elsewhere), ids.new_id()
+    with service.as_(cadre.token) as phone:
+        assert phone.put(f"/v1/check-ins/{one}", json=check_in(NOON, position=position())).status_code == 201
+        assert phone.get("/v1/me/months/2026-11").json()["code"] == "no-policy"
+    told = exported(service, cadre.token)
+    assert told["months"] == []
+    assert [row["id"] for row in rows(told, "checkin_rows")] == [str(one)]
+    assert len(rows(told, "person_months")) == 1
