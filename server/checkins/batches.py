@@ -7,7 +7,7 @@ what is not done when the answer is due is told to come again; resending is harm
 
 import asyncio
 import json
-import secrets
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -118,8 +118,10 @@ class Pacing:
     With a wait that does not grow with the crowd, thousands of phones would ask several times a second in all, for nothing.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
+    def __init__(
+        self, now: Callable[[], float] = time.monotonic, draws: random.Random | None = None
+    ) -> None:
+        self._now, self._draws = now, draws or random.SystemRandom()
         self._refused: deque[tuple[int, int]] = deque()
         self._finished: deque[tuple[int, int]] = deque()
         self._spread_s = SHORTEST_SPREAD_S
@@ -138,7 +140,7 @@ class Pacing:
         served = sum(many for _, many in self._finished)
         pace = max(SLOWEST_PACE, served / (1 + now - self._finished[0][0]) if served else 0.0)
         self._spread_s = min(LONGEST_SPREAD_S, max(SHORTEST_SPREAD_S, round(HURRY * crowd / pace)))
-        return Problem(problems.BUSY, headers={"Retry-After": str(1 + secrets.randbelow(self._spread_s))})
+        return Problem(problems.BUSY, headers={"Retry-After": str(self._draws.randint(1, self._spread_s))})
 
 
 def _count(seconds: deque[tuple[int, int]], now: int, kept_s: int, many: int = 1) -> None:
