@@ -264,6 +264,12 @@ OUTAGE_FOR_ONESELF = Kind(
     "此故障只惠及登记人本人，须由他人登记",
     "The outage would credit nobody but yourself: somebody else must record it",
 )
+AWAY_OVERLAPS = Kind(
+    "away-overlaps",
+    409,
+    "与已有的请假或公出时间重叠",
+    "This overlaps with leave or duty that stands already",
+)
 ON_LEAVE = Kind(
     "on-leave",
     409,

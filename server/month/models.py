@@ -6,9 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server import db
+from server import db, problems
 from server.month.rules import Sort
 
 
@@ -201,3 +202,39 @@ class PersonMonth(db.Base):
     leave_shrinking: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
     leave_counting_nothing: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
     attested: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+
+
+class AwayKind(StrEnum):
+    """Why somebody is away from the village. Duty is no kind of leave (ruling 17). Codes are for ever."""
+
+    LEAVE = "leave"
+    DUTY = "duty"
+
+
+class AwaySpan(db.Base):
+    """The half days for which a request of leave or duty stands, from its submission until it falls (ruling 27).
+
+    Both kinds lie in one table, so that the database refuses two that share a half day. `halves` counts half days
+    (server.month.away.halves). Only who claims which halves now: the request keeps what was asked and decided.
+    """
+
+    __tablename__ = "away_spans"
+    __table_args__ = (
+        db.one_of("kind", AwayKind),
+        # The difference is NULL where a range is empty or has no end.
+        sa.CheckConstraint(
+            f"coalesce(upper(halves) - lower(halves), 0) BETWEEN 1 AND {2 * MOST_DAYS}", name="halves"
+        ),
+        postgresql.ExcludeConstraint(
+            ("person_id", "="), ("halves", "&&"), name="away_spans_no_overlap_excl", using="gist"
+        ),
+        {"info": {"grant": f"{db.APPEND}, DELETE"}},
+    )
+
+    request_id: Mapped[UUID] = mapped_column(primary_key=True)
+    person_id: Mapped[UUID] = mapped_column(sa.ForeignKey("people.id"))
+    kind: Mapped[str]
+    halves: Mapped[postgresql.Range[int]] = mapped_column(postgresql.INT8RANGE)
+
+
+db.REFUSALS["away_spans_no_overlap_excl"] = problems.AWAY_OVERLAPS

@@ -36,6 +36,7 @@ OWN: Mapping[str, str] = {
     "appeals": _PERSON,
     "audit_log": "(subject_kind = 'account' AND subject_id = CAST(me.account AS text))"
     " OR (subject_kind = 'person' AND subject_id = CAST(me.person AS text)) OR actor_id = me.account",
+    "away_spans": _PERSON,
     "checkin_assessments": "seq IN (SELECT seq FROM checkin_rows WHERE person_id = me.person)",
     "checkin_attempts": _PERSON,
     "checkin_judgements": _PERSON,

@@ -91,7 +91,7 @@ CHANGING: dict[str, tuple[set[str], str]] = {
     "zones": ({"kind", "region_code", "reference"}, "which place it is; its shapes are in zone_versions"),
 }
 """Tables with something that changes: columns that must not, and what they say."""
-MADE_AND_FORGOTTEN = {"checkin_spots", "region_successors"}
+MADE_AND_FORGOTTEN = {"away_spans", "checkin_spots", "region_successors"}
 """Rows that are made and taken away, and never rewritten."""
 DELETING = {"known_devices", "throttles", *MADE_AND_FORGOTTEN}
 """Working state that is forgotten, and links that are taken back (their making and unmaking is in the audit log)."""
