@@ -118,9 +118,7 @@ class Pacing:
     With a wait that does not grow with the crowd, thousands of phones would ask several times a second in all, for nothing.
     """
 
-    def __init__(
-        self, now: Callable[[], float] = time.monotonic, draws: random.Random | None = None
-    ) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic, draws: random.Random | None = None) -> None:
         self._now, self._draws = now, draws or random.SystemRandom()
         self._refused: deque[tuple[int, int]] = deque()
         self._finished: deque[tuple[int, int]] = deque()

@@ -11,7 +11,6 @@ request first, take the turn next, and the months (server.month.facts) last: eve
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -20,11 +19,10 @@ from sqlalchemy.dialects.postgresql import Range
 
 from server import problems
 from server.month.facts import Span
-from server.month.masks import Half
+from server.month.masks import half_at, half_number
 from server.month.models import AwayKind, AwaySpan
 from server.problems import Problem
 
-EPOCH = date(1970, 1, 1)
 _EXCLUDED = "away_spans_no_overlap_excl"
 
 
@@ -49,24 +47,28 @@ class Away:
         }
 
 
-def half_number(day: date, half: Half) -> int:
-    """Return the number of a half day: 0 is the morning of 1970-01-01."""
-    return 2 * (day - EPOCH).days + half
+def numbers(span: Span) -> range:
+    """Return the numbers of a span's halves (server.month.masks.half_number)."""
+    return range(half_number(span.first, span.starts), half_number(span.last, span.ends) + 1)
 
 
-def halves(span: Span) -> Range[int]:
-    """Return a span as the table keeps it: from its first half to the one after its last."""
-    return Range(half_number(span.first, span.starts), half_number(span.last, span.ends) + 1, bounds="[)")
+def span_of(claimed: range) -> Span:
+    """Return the span of halves. Raises ValueError when there are none."""
+    if not claimed:
+        raise ValueError("A span has one half at least.")
+    (first, starts), (last, ends) = half_at(claimed[0]), half_at(claimed[-1])
+    return Span(first, last, starts, ends)
 
 
-def span_of(claimed: Range[int]) -> Span:
-    """Return the span of a range of the table. Raises ValueError for one that is empty or has no end."""
-    if claimed.lower is None or claimed.upper is None:
-        raise ValueError("A span of halves has a beginning and an end.")
-    first, last = divmod(claimed.lower, 2), divmod(claimed.upper - 1, 2)
-    return Span(
-        EPOCH + timedelta(days=first[0]), EPOCH + timedelta(days=last[0]), Half(first[1]), Half(last[1])
-    )
+def _kept(span: Span) -> Range[int]:
+    counted = numbers(span)
+    return Range(counted.start, counted.stop, bounds="[)")
+
+
+def _span(kept: Range[int]) -> Span:
+    if kept.lower is None or kept.upper is None:
+        raise ValueError("What is claimed has a beginning and an end.")
+    return span_of(range(kept.lower, kept.upper))
 
 
 def take_turn(session: orm.Session, person_id: UUID) -> None:
@@ -107,7 +109,7 @@ def _insert(session: orm.Session, away: Away, *, instead: bool = False) -> None:
         "request_id": away.request_id,
         "person_id": away.person_id,
         "kind": away.kind.value,
-        "halves": halves(away.span),
+        "halves": _kept(away.span),
     }
     try:
         with session.begin_nested():
@@ -141,7 +143,7 @@ def overlapping(session: orm.Session, person_id: UUID, span: Span, *, but: UUID 
 
 def of_people(session: orm.Session, people: Collection[UUID], span: Span) -> list[Away]:
     """Return what the requests of these people claim of these halves, the earliest first."""
-    chosen = _QUERY.where(AwaySpan.person_id.in_(set(people)), AwaySpan.halves.overlaps(halves(span)))
+    chosen = _QUERY.where(AwaySpan.person_id.in_(set(people)), AwaySpan.halves.overlaps(_kept(span)))
     return _read(session, chosen.order_by(sa.func.lower(AwaySpan.halves), AwaySpan.request_id))
 
 
@@ -157,6 +159,6 @@ _QUERY = sa.select(AwaySpan.request_id, AwaySpan.person_id, AwaySpan.kind, AwayS
 
 def _read(session: orm.Session, query: sa.Select[tuple[UUID, UUID, str, Range[int]]]) -> list[Away]:
     return [
-        Away(request, person, AwayKind(kind), span_of(claimed))
+        Away(request, person, AwayKind(kind), _span(claimed))
         for request, person, kind, claimed in session.execute(query)
     ]

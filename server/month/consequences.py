@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from server.month.holidays import ImportedCalendar, month_calendar
 from server.month.masks import Month
 from server.month.policy import Policy
-from server.month.policy_document import CHOICES, Fault, PolicyRefused, parse
+from server.month.policy_document import CHOICES, parse
+from server.month.reading import Fault, PolicyRefused
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import calendar
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import IntEnum
 from typing import Any, Protocol, Self, TypeVar
 
@@ -39,6 +39,20 @@ class Half(IntEnum):
 
     MORNING = 0
     AFTERNOON = 1
+
+
+EPOCH = date(1970, 1, 1)
+
+
+def half_number(day: date, half: Half) -> int:
+    """Return the number of a half day, counted one after the other: 0 is the morning of 1970-01-01."""
+    return 2 * (day - EPOCH).days + half
+
+
+def half_at(number: int) -> tuple[date, Half]:
+    """Return the half day of a number."""
+    days, half = divmod(number, 2)
+    return EPOCH + timedelta(days=days), Half(half)
 
 
 @dataclass(frozen=True, order=True, slots=True)

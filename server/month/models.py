@@ -215,7 +215,7 @@ class AwaySpan(db.Base):
     """The half days for which a request of leave or duty stands, from its submission until it falls (ruling 27).
 
     Both kinds lie in one table, so that the database refuses two that share a half day. `halves` counts half days
-    (server.month.away.halves). Only who claims which halves now: the request keeps what was asked and decided.
+    (server.month.masks.half_number). Only who claims which halves now: the request keeps what was asked and decided.
     """
 
     __tablename__ = "away_spans"

@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from server.month.leave_policy import LeaveRules
 from server.month.masks import Month
 
 SHORTEST_MONTH_DAYS = 28
@@ -46,26 +47,42 @@ class LeaveTreatment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LeaveKind:
-    """One kind of leave (请假类别) and its treatment. Official duty (因公外出) is not a kind of leave (ruling 17)."""
+    """One kind of leave (请假类别) and its treatment. Official duty (因公外出) is not a kind of leave (ruling 17).
+
+    `certificate_days`: a paper is due until so many days after the last day; without it the days count nothing from
+    then on (edge 94). `yearly_days`: how many a year one may have, None for no balance; `carry_over_days`: how many
+    of them that were left come over from the year before. Both are counted in working days with `working_days`, else in
+    calendar days; the month counts every date from first to last either way (ruling 5).
+    """
 
     code: str
     treatment: LeaveTreatment
     zh: str
     en: str
+    certificate_days: int | None = None
+    yearly_days: int | None = None
+    carry_over_days: int = 0
+    working_days: bool = False
 
 
 LEAVE_KINDS = (
     LeaveKind("maternity", LeaveTreatment.SHRINKS, "产假", "maternity leave"),
     LeaveKind("marriage", LeaveTreatment.SHRINKS, "婚假", "marriage leave"),
     LeaveKind("bereavement", LeaveTreatment.SHRINKS, "丧假", "bereavement leave"),
-    LeaveKind("sick-certified", LeaveTreatment.SHRINKS, "病假（有证明）", "certified sick leave"),
+    LeaveKind(
+        "sick-certified", LeaveTreatment.SHRINKS, "病假（有证明）", "certified sick leave", certificate_days=7
+    ),
     LeaveKind(
         "sick-uncertified", LeaveTreatment.COUNTS_NOTHING, "病假（无证明）", "sick leave without certificate"
     ),
     LeaveKind("personal", LeaveTreatment.COUNTS_NOTHING, "事假", "personal leave"),
-    LeaveKind("annual", LeaveTreatment.COUNTS_NOTHING, "年休假", "annual leave"),
+    LeaveKind(
+        "annual", LeaveTreatment.COUNTS_NOTHING, "年休假", "annual leave", yearly_days=15, working_days=True
+    ),
+    LeaveKind("other", LeaveTreatment.COUNTS_NOTHING, "其他", "other leave"),
 )
-"""The default kinds. Sick leave lacks its certificate until the paper is there (edge 94)."""
+"""The default kinds. Sick leave lacks its certificate until the paper is there (edge 94). Fifteen working days are the
+most that anybody has (职工带薪年休假条例 第三条); how many one has by the years of service is not known here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +152,7 @@ class Policy:
     time_zone: str = "Asia/Shanghai"
     day_starts_minute: int = 0
     leave_kinds: tuple[LeaveKind, ...] = LEAVE_KINDS
+    leave: LeaveRules = field(default_factory=LeaveRules)
     correction_reasons: tuple[CorrectionReason, ...] = CORRECTION_REASONS
 
     def __post_init__(self) -> None:
@@ -156,10 +174,14 @@ class Policy:
 
     def leave_treatment(self, kind: str) -> LeaveTreatment:
         """Tell what a kind of leave does to n. Raises KeyError for a kind that the policy does not name."""
+        return self.leave_kind(kind).treatment
+
+    def leave_kind(self, code: str) -> LeaveKind:
+        """Return a kind of leave by its code. Raises KeyError for one that the policy does not name."""
         for known in self.leave_kinds:
-            if known.code == kind:
-                return known.treatment
-        raise KeyError(kind)
+            if known.code == code:
+                return known
+        raise KeyError(code)
 
 
 @lru_cache(maxsize=64)

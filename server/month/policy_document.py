@@ -1,16 +1,14 @@
 """Policies as plain documents (dicts as JSON gives them): read with every fault named at once, and written back.
 
-A fault has the path of its field, a stable code, and a sentence in both languages. Unknown fields are faults, so that
-a misspelt switch cannot silently keep its default.
+Unknown fields are faults, so that a misspelt switch cannot silently keep its default.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Self, TypeVar, cast
+from typing import cast
 from zoneinfo import ZoneInfo
 
+from server.month import leave_document
 from server.month.policy import (
     LEAVE_KINDS,
     SHORTEST_MONTH_DAYS,
@@ -22,14 +20,13 @@ from server.month.policy import (
     Policy,
     Thresholds,
 )
+from server.month.reading import CODE, PolicyRefused, Reader
 
 CHOICES = ("basis", "duty_counts_in_village")
 """The fields without a default (ruling 5)."""
 
-TEXT_LIMIT = 200
 NOON = 12 * 60
 
-_CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _DUTY_CODES = frozenset({"duty", "official-duty"})
 _INTEGERS = {
     "unsure_review_limit": (0, 31),
@@ -43,6 +40,7 @@ _INTEGERS = {
     "correction_quota": (0, 31),
     "correction_days": (1, 62),
 }
+_OF_A_KIND = {"certificate_days": (0, 60), "yearly_days": (0, 366), "carry_over_days": (0, 366)}
 _FLAGS = ("allowance_in_halves", "rural_communities_count")
 _TEXTS = ("name_zh", "name_en", "clause")
 _THRESHOLDS = {
@@ -58,29 +56,9 @@ _FIELDS = frozenset(
         *_TEXTS,
         *CHOICES,
         *("code", "ratio", "fixed_days", "mode", "thresholds"),
-        *("time_zone", "day_starts_at", "leave_kinds", "correction_reasons"),
+        *("time_zone", "day_starts_at", "leave_kinds", "leave", "correction_reasons"),
     }
 )
-
-Choice = TypeVar("Choice", bound=StrEnum)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong with a policy document. ``path`` is the field, with dots, such as ``ratio.numerator``."""
-
-    path: str
-    code: str
-    zh: str
-    en: str
-
-
-class PolicyRefused(ValueError):
-    """The document is no policy; ``faults`` says why, field by field."""
-
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
-        super().__init__("; ".join(f"{fault.path}: {fault.en}" for fault in faults))
-        self.faults = faults
 
 
 def parse(document: Mapping[str, object]) -> Policy:
@@ -106,6 +84,7 @@ def parse(document: Mapping[str, object]) -> Policy:
     reader.into(values, "day_starts_minute", reader.minute("day_starts_at"))
     reader.into(values, "leave_kinds", reader.leave_kinds("leave_kinds"))
     reader.into(values, "correction_reasons", reader.correction_reasons("correction_reasons"))
+    reader.into(values, "leave", leave_document.read(reader))
     values.update(reader.need(values["basis"]))
     if reader.faults:
         raise PolicyRefused(tuple(reader.faults))
@@ -128,128 +107,20 @@ def to_document(policy: Policy) -> dict[str, object]:
         "time_zone": policy.time_zone,
         "day_starts_at": f"{policy.day_starts_minute // 60:02d}:{policy.day_starts_minute % 60:02d}",
         "leave_kinds": {
-            kind.code: {"treatment": kind.treatment.value, "zh": kind.zh, "en": kind.en}
+            kind.code: {
+                "treatment": kind.treatment.value,
+                "zh": kind.zh,
+                "en": kind.en,
+                **{field: getattr(kind, field) for field in (*_OF_A_KIND, "working_days")},
+            }
             for kind in policy.leave_kinds
         },
+        "leave": leave_document.write(policy.leave),
         "correction_reasons": {
             reason.code: {"zh": reason.zh, "en": reason.en} for reason in policy.correction_reasons
         },
         **{field: getattr(policy, field) for field in (*_INTEGERS, *_FLAGS)},
     }
-
-
-class Reader:
-    """Takes fields out of a document and gathers faults; a reading that failed, or a missing field, is None.
-
-    For every policy that comes as a document. `at` is the path of the document within the whole, with a dot at its end.
-    """
-
-    def __init__(
-        self, document: Mapping[str, object], at: str = "", faults: list[Fault] | None = None
-    ) -> None:
-        self.document = document
-        self.at = at
-        self.faults: list[Fault] = [] if faults is None else faults
-
-    def fault(self, path: str, code: str, zh: str, en: str) -> None:
-        """Note what is wrong with a field."""
-        self.faults.append(Fault(f"{self.at}{path}", code, zh, en))
-
-    def into(self, values: dict[str, object], field: str, value: object) -> None:
-        """Keep what was read; what is missing keeps the policy's default."""
-        if value is not None:
-            values[field] = value
-
-    def inner(self, path: str) -> Self | None:
-        """Return a reader of the object in this field."""
-        if path not in self.document:
-            return None
-        value = self.document[path]
-        if not isinstance(value, Mapping):
-            self.fault(path, "not-an-object", "应为对象。", "This must be an object.")
-            return None
-        return type(self)(cast("Mapping[str, object]", value), f"{self.at}{path}.", self.faults)
-
-    def only(self, known: frozenset[str]) -> None:
-        """Note every field that is not known."""
-        for field in sorted(set(map(str, self.document)) - known):
-            self.fault(field, "unknown-field", "没有这个字段。", "There is no such field.")
-
-    def choice(self, path: str, kinds: type[Choice]) -> Choice | None:
-        """Return one of the kinds, which must be there."""
-        value = self.document.get(path)
-        words = " | ".join(kind.value for kind in kinds)
-        if value is None:
-            self.fault(path, "not-chosen", f"必须选择：{words}。", f"This must be chosen: {words}.")
-            return None
-        if not isinstance(value, str) or value not in set(kinds):
-            self.fault(path, "unknown-choice", f"应为：{words}。", f"This must be one of {words}.")
-            return None
-        return kinds(value)
-
-    def flag(self, path: str, *, chosen: bool = False) -> bool | None:
-        """Return true or false; `chosen` says that it must be there."""
-        value = self.document.get(path)
-        if isinstance(value, bool):
-            return value
-        if chosen and value is None:
-            self.fault(path, "not-chosen", "必须选择：true 或 false。", "This must be chosen: true or false.")
-        elif value is not None or path in self.document:
-            self.fault(path, "not-a-boolean", "应为 true 或 false。", "This must be true or false.")
-        return None
-
-    def integer(self, path: str, low: int, high: int) -> int | None:
-        """Return an integer from low to high, both included."""
-        if path not in self.document:
-            return None
-        value = self.document[path]
-        if isinstance(value, bool) or not isinstance(value, int):
-            self.fault(path, "not-an-integer", "应为整数。", "This must be an integer.")
-            return None
-        if not low <= value <= high:
-            self.fault(path, "out-of-range", f"应在 {low} 至 {high} 之间。", f"This must be {low} to {high}.")
-            return None
-        return value
-
-    def number(self, path: str, low: float, high: float) -> float | None:
-        """Return a number from low to high, both included."""
-        if path not in self.document:
-            return None
-        value = self.document[path]
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            self.fault(path, "not-a-number", "应为数字。", "This must be a number.")
-            return None
-        if not low <= value <= high:  # False for NaN as well.
-            self.fault(path, "out-of-range", f"应在 {low} 至 {high} 之间。", f"This must be {low} to {high}.")
-            return None
-        return float(value)
-
-    def text(self, path: str) -> str | None:
-        """Return a text of one line."""
-        if path not in self.document:
-            return None
-        value = self.document[path]
-        if isinstance(value, str) and 1 <= len(value.strip()) <= TEXT_LIMIT and value.isprintable():
-            return value.strip()
-        self.fault(
-            path,
-            "bad-text",
-            f"应为 1 至 {TEXT_LIMIT} 个字符的文本。",
-            f"This must be text of 1 to {TEXT_LIMIT} characters.",
-        )
-        return None
-
-    def code(self, path: str) -> str | None:
-        """Return a code in lower case with dashes."""
-        if path not in self.document:
-            return None
-        value = self.document[path]
-        if isinstance(value, str) and len(value) <= TEXT_LIMIT and _CODE.fullmatch(value):
-            return value
-        self.fault(
-            path, "bad-code", "应为小写英文代码，如 two-thirds。", "This must be a code such as two-thirds."
-        )
-        return None
 
 
 class _PolicyReader(Reader):
@@ -322,7 +193,7 @@ class _PolicyReader(Reader):
         return tuple(reason for reason in read if reason is not None)
 
     def correction_reason(self, code: str) -> CorrectionReason | None:
-        if not _CODE.fullmatch(code):
+        if not CODE.fullmatch(code):
             self.fault(code, "bad-code", "应为小写英文代码。", "This must be a code such as no-signal.")
             return None
         inner = self.inner(code)
@@ -339,7 +210,7 @@ class _PolicyReader(Reader):
         return tuple(kind for kind in read if kind is not None)
 
     def leave_kind(self, code: str) -> LeaveKind | None:
-        if not _CODE.fullmatch(code):
+        if not CODE.fullmatch(code):
             self.fault(code, "bad-code", "应为小写英文代码。", "This must be a code such as sick-certified.")
             return None
         if code in _DUTY_CODES:
@@ -350,9 +221,19 @@ class _PolicyReader(Reader):
         inner = self.inner(code)
         if inner is None:
             return None
-        inner.only(frozenset({"treatment", "zh", "en"}))
+        inner.only(frozenset({"treatment", "zh", "en", "working_days", *_OF_A_KIND}))
         usual = {kind.code: kind for kind in LEAVE_KINDS}.get(code)
         treatment = inner.choice("treatment", LeaveTreatment)
         zh = inner.text("zh") or (usual.zh if usual else code)
         en = inner.text("en") or (usual.en if usual else code)
-        return None if treatment is None else LeaveKind(code, treatment, zh, en)
+        if treatment is None:
+            return None
+        # What a document does not say is as usual for this kind; null says that there is none.
+        values = {field: getattr(usual, field) for field in (*_OF_A_KIND, "working_days") if usual}
+        for field, (low, high) in _OF_A_KIND.items():
+            if field != "carry_over_days" and field in inner.document and inner.document[field] is None:
+                values[field] = None
+            else:
+                inner.into(values, field, inner.integer(field, low, high))
+        inner.into(values, "working_days", inner.flag("working_days"))
+        return LeaveKind(code, treatment, zh, en, **values)

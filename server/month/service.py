@@ -22,7 +22,7 @@ from server.month.holidays import (
 from server.month.masks import Month, days_of
 from server.month.models import CalendarYear, PolicyRow
 from server.month.policy import Mode, Policy, legal_day
-from server.month.policy_document import PolicyRefused
+from server.month.reading import PolicyRefused
 from server.month.schemas import PolicyIn, consequences_out
 from server.problems import FieldFault, Problem
 

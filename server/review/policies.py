@@ -15,7 +15,7 @@ from sqlalchemy import orm
 from server import audit, clock, problems
 from server.checkins.plausibility.habits import Custom
 from server.checkins.plausibility.policy import TrustPolicy, parse, to_document
-from server.month.policy_document import PolicyRefused
+from server.month.reading import PolicyRefused
 from server.problems import FieldFault, Problem
 from server.review.models import ClientCustom, TrustPolicyRow
 

@@ -11,7 +11,7 @@ from server.checkins.plausibility import scoring, signals
 from server.checkins.plausibility.policy import _BOUNDS, TrustPolicy, parse, to_document
 from server.checkins.plausibility.scoring import Assessment, Attention, drawn
 from server.checkins.plausibility.signals import FAMILIES, SENTENCES, Code
-from server.month.policy_document import PolicyRefused
+from server.month.reading import PolicyRefused
 
 PACKAGE = Path(scoring.__file__).parent
 

@@ -11,7 +11,8 @@ from server.month.consequences import PolicyNotChosen, consequences, create
 from server.month.holidays import CalendarSource, ImportedCalendar
 from server.month.masks import Month
 from server.month.policy import Basis, LeaveTreatment, Mode, Policy, PolicyVersion, governing, legal_day
-from server.month.policy_document import Fault, PolicyRefused, parse, to_document
+from server.month.policy_document import parse, to_document
+from server.month.reading import Fault, PolicyRefused
 
 CHOSEN: dict[str, object] = {"basis": "calendar", "duty_counts_in_village": True}
 POLICY = Policy(basis=Basis.CALENDAR, duty_counts_in_village=True)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Final, TypeVar
 
 from server.checkins.plausibility.signals import FAMILIES, Code, Family
-from server.month.policy_document import PolicyRefused, Reader
+from server.month.reading import PolicyRefused, Reader
 
 Key = TypeVar("Key", Code, Family)
 
