@@ -157,7 +157,7 @@ def of_requests(session: orm.Session, requests: Collection[UUID]) -> dict[UUID, 
 _QUERY = sa.select(AwaySpan.request_id, AwaySpan.person_id, AwaySpan.kind, AwaySpan.halves)
 
 
-def _read(session: orm.Session, query: sa.Select[tuple[UUID, UUID, str, Range[int]]]) -> list[Away]:
+def _read(session: orm.Session, query: sa.Select[UUID, UUID, str, Range[int]]) -> list[Away]:
     return [
         Away(request, person, AwayKind(kind), _span(claimed))
         for request, person, kind, claimed in session.execute(query)

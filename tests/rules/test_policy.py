@@ -114,7 +114,27 @@ FULL: dict[str, object] = {
     "thresholds": {"inside_at": 0.9, "outside_at": 0.1, "accuracy_limit_m": 300.0, "fix_age_limit_s": 60.0},
     "time_zone": "Asia/Urumqi",
     "day_starts_at": "04:30",
-    "leave_kinds": {"carer": {"treatment": "shrinks", "zh": "护理假", "en": "carer's leave"}},
+    "leave_kinds": {
+        "carer": {
+            "treatment": "shrinks",
+            "zh": "护理假",
+            "en": "carer's leave",
+            "certificate_days": 5,
+            "yearly_days": 10,
+            "carry_over_days": 2,
+            "working_days": True,
+        }
+    },
+    "leave": {
+        "tiers": [
+            {"up_to_days": 2, "level": "town", "approvals": 1},
+            {"up_to_days": None, "level": "district", "approvals": 2},
+        ],
+        "joins_free_days": False,
+        "silent_hours": 24,
+        "confirm_days": 2,
+        "minimum_present": 0,
+    },
     "unsure_review_limit": 5,
     "grace_day": 6,
     "appeal_days": 10,
