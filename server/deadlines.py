@@ -1,6 +1,7 @@
 """By when a request must be answered, whatever happens below it (security.md M4).
 
-The envelope starts a deadline when a request's content is there. It lies in a context variable, so it reaches the
+The envelope starts a deadline when a request's content is there, that is, when its last byte reached the machine, however
+long the event loop had no time to read it (ARRIVED). It lies in a context variable, so it reaches the
 thread that runs the endpoint and every wait for the database in it (`db.Connection`). Whoever is not serving a request,
 such as a command or a test, has none.
 """
@@ -14,6 +15,8 @@ ANSWER_WITHIN_S = 3.5
 """Every route answers within 4 s, also when the database is frozen; half a second is for noticing and for telling."""
 CONNECT_WITHIN_S = 2
 """The least that libpq and psycopg know as a time limit for connecting."""
+ARRIVED = "arrived"
+"""In a request's state: when its last byte reached this machine, on the monotonic clock; not there where nothing tells."""
 HEAVY_WITHIN_S = 60.0
 """For imports, reports and tables of a scope, as long as the database is known to answer others."""
 
@@ -28,9 +31,9 @@ class Deadline:
         self.until = time.monotonic() + seconds
         self.lost: Callable[[], bool] | None = None
 
-    def restart(self) -> None:
-        """Begin again: the client took its time to send, which is not the service's."""
-        self.until = time.monotonic() + self.seconds
+    def restart(self, since: float | None = None) -> None:
+        """Begin again, now or at an instant: the client took its time to send, which is not the service's."""
+        self.until = (time.monotonic() if since is None else since) + self.seconds
 
     def left(self) -> float:
         """Return the seconds that are left, negative when it is over."""
@@ -49,9 +52,10 @@ def current() -> Deadline | None:
     return _CURRENT.get()
 
 
-def begin(seconds: float) -> Deadline:
-    """Start a deadline for the rest of this context (an ASGI task)."""
+def begin(seconds: float, since: float | None = None) -> Deadline:
+    """Start a deadline for the rest of this context (an ASGI task), now or at an instant that has passed."""
     deadline = Deadline(seconds)
+    deadline.restart(since)
     _CURRENT.set(deadline)
     return deadline
 

@@ -171,7 +171,8 @@ class Envelope:
             refused = self._unwelcome(scope, int(declared), limit)
             # Instead of asking for the body: to ask is what sends "100 Continue".
             receive, free = (receive, limit) if refused is None else (_refusing(refused), free)
-        deadline = deadlines.begin(self.answer_within_s)
+        state = scope["state"]
+        deadline = deadlines.begin(self.answer_within_s, state.get(deadlines.ARRIVED))
         taken = 0
         last: Message = _UNASKED
 
@@ -190,7 +191,7 @@ class Envelope:
                 if refused is not None:
                     raise refused
                 free = limit
-            deadline.restart()
+            deadline.restart(None if message.get("more_body", False) else state.get(deadlines.ARRIVED))
             return message
 
         try:

@@ -25,6 +25,11 @@ from server.console import plainly, say
 from server.patience import Patient, raise_file_limit
 from server.settings import Settings, SettingsFault
 
+ACCEPTED_AT_ONCE = 16
+"""New connections that a worker takes each time its loop goes round. libuv takes one from each listening socket, so that
+after an outage hundreds of phones waited for many seconds before they were even heard, while those that were connected
+were served round after round; what listens is therefore handed to it several times."""
+
 
 def _set(**given: object) -> None:
     """Put options into the environment: worker processes read their settings from there anew."""
@@ -69,15 +74,17 @@ def _run(settings: Settings) -> None:
         timeout_graceful_shutdown=10,
         timeout_worker_healthcheck=supervising.SILENT_S,
     )
+    bound = config.bind_socket()
+    sockets = [bound, *(bound.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
     if settings.workers > 1:
-        workers = supervising.Workers(config, [config.bind_socket()])
+        workers = supervising.Workers(config, sockets)
         workers.run()
         served = not workers.unable
     else:
         config.load_app()
         server = uvicorn.Server(config)
         with contextlib.suppress(KeyboardInterrupt):  # Raised anew when everything is answered.
-            server.run()
+            server.run(sockets)
         served = server.started
     if not served:
         sys.exit(STARTUP_FAILURE)

@@ -5,12 +5,17 @@ the head could fill the memory of a worker. What arrives whole is measured exact
 what does not. These refusals come before there is a request, so both languages stand in them and nothing chooses.
 """
 
+import asyncio
+import contextlib
+import socket
+import struct
+import time
 from http import HTTPStatus
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from server import ids, problems, sandbox
+from server import deadlines, ids, problems, sandbox
 from server.envelope import LARGEST_HEADERS, LONGEST_URL, Carried, headers_too_large
 from server.problems import Problem
 from server.settings import Settings
@@ -23,6 +28,10 @@ it still gets the envelope's answer, in their language and readable to a browser
 CARRIED = "carried"
 """Under this name the application tells its server, when it starts, what its answers carry (lifespan state of ASGI)."""
 _UNTOLD = Carried(Settings())
+
+
+_LAST_DATA_RECV = 52
+"""Where tcp_info of Linux says how many milliseconds ago data last came (tcpi_last_data_recv, linux/tcp.h)."""
 
 
 class _Unread(Exception):
@@ -40,6 +49,14 @@ class Wire(HttpToolsProtocol):
     _in_request = False
     _headed = False  # The head of the request that is being read is whole, so the application answers it.
     _moved = False
+    _socket: socket.socket | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As uvicorn's own.
+        """Keep the socket of a TCP connection, which knows when data came."""
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
+            self._socket = connection
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived; give up on a head, or on trailers behind a body, that do not end."""
@@ -82,8 +99,17 @@ class Wire(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Stop counting."""
+        """Stop counting, and note since when the request has been waiting.
+
+        In a rush it lies in the kernel until the loop has time for it, a second and more: to whoever sent it that is
+        waiting too. One that is sent before the answer to the last (pipelining) waits for that, and is not measured.
+        """
         self._in_request = self._headed = False
+        if self._socket is not None and not self.pipeline:
+            with contextlib.suppress(OSError):  # The connection is gone, or this is not Linux.
+                told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV + 4)
+                (ago_ms,) = struct.unpack_from("=I", told, _LAST_DATA_RECV)
+                self.scope["state"][deadlines.ARRIVED] = time.monotonic() - ago_ms / 1000
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  Uvicorn's signature; its text is English only.

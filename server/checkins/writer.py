@@ -15,12 +15,13 @@ from typing import Generic, TypeVar
 
 import psycopg
 
-from server import bounded, logs, metrics, problems
+from server import bounded, deadlines, logs, metrics, problems
 from server.problems import Problem
 
 LOG = logging.getLogger("zaicun.intake")
 ANSWER_WITHIN_S = 3.0
-"""Later than this the phone is told to come again (M4: every route answers within 4 s); resending is harmless."""
+"""Later than this, or than the request's deadline, the phone is told to come again (M4: every route answers within 4 s);
+resending is harmless."""
 STORE_WITHIN_S = 2.5
 MOST_TRIES = 5
 """Of a whole transaction, when the database gave it up for the sake of another's; with a random pause between."""
@@ -84,7 +85,9 @@ class Writer(Generic[Item, Outcome]):
         self._arrived.set()
         # A timer that fails the future, because asyncio's own timeouts cost ten times as much and wait for the
         # driver's cancellation (security.md 3).
-        late = loop.call_later(ANSWER_WITHIN_S, _give_up, future)
+        deadline = deadlines.current()
+        left = ANSWER_WITHIN_S if deadline is None else min(ANSWER_WITHIN_S, deadline.left())
+        late = loop.call_later(left, _give_up, future)
         try:
             return await future
         finally:

@@ -1,12 +1,15 @@
 """Whatever the database does, every request is answered in time, and all is well again afterwards (M4, M3)."""
 
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import proof
 import psycopg
 import pytest
@@ -225,6 +228,29 @@ def test_a_database_that_does_not_answer_keeps_nobody_waiting(stage: Stage, faul
     assert acked <= rows  # Nothing that was acknowledged is lost.
     assert acked
     assert tried - acked  # The storm did refuse some; whether these are stored, only sending again tells.
+
+
+@pytest.mark.slow
+def test_what_waits_before_it_is_read_counts_too(stage: Stage) -> None:
+    """In a rush requests lie in the kernel until the loop has time for them; who sent them waits all the same."""
+    ask = next(one for one in stage.asks if one.route == "month")
+    with httpx.Client(base_url=stage.served.service.url, timeout=30) as client:
+        headers = {"Authorization": f"Bearer {ask.token}"}
+        assert client.get("/v1/me/months/2026-11", headers=headers).status_code == 200
+        stage.database.freeze()
+        stage.served.process.send_signal(signal.SIGSTOP)
+        waking = threading.Timer(2, stage.served.process.send_signal, [signal.SIGCONT])
+        waking.start()
+        try:
+            begun = time.monotonic()
+            answer = client.get("/v1/me/months/2026-11", headers=headers)
+            took = time.monotonic() - begun
+        finally:
+            waking.join()
+            stage.database.thaw()
+    assert answer.status_code == 503
+    assert 2 <= took <= 4
+    stage.served.ready(20)
 
 
 @pytest.mark.slow
