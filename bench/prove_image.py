@@ -29,7 +29,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml  # type: ignore[import-untyped]  # It comes with compose-lint and carries no types.
+import yaml
 
 from server import postgres
 
