@@ -5,7 +5,7 @@ datum where it really is (`geo.datum`), the digits how finely the phone or an ap
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeGuard
 
@@ -20,6 +20,9 @@ UNKNOWN_ACCURACY_M: Final = 500.0
 
 FINEST_DECIMALS: Final = 7
 """Positions travel and are signed as integers of 1e-7 degree (ruling 23), so no digit beyond the seventh counts."""
+MOST_SHIFT_M: Final = 1_800.0
+"""A position whose datum is not known lies no farther than this from where it is: GCJ-02 moves by 731 m at most within
+its rectangle, and BD-09 by 1,000 m more."""
 _E7: Final = 10**FINEST_DECIMALS
 # Metres in a degree of the meridian at its longest (the pole), and of the equator: a rounding error is never understated.
 _DEGREE_NORTH_M: Final = 111_694.0
@@ -120,7 +123,8 @@ class Accuracy(NamedTuple):
 class Fix:
     """A position of a phone as it was sent.
 
-    `lon` and `lat` are degrees in `datum`, unconverted. `accuracy_m` is the 68 % radius the phone states (Android's
+    `lon` and `lat` are degrees in `datum`, unconverted; a `datum` or `age_s` of None was not said, which old apps were
+    allowed (edge 140). `accuracy_m` is the 68 % radius the phone states (Android's
     `getAccuracy`), as it came: None, zero, negative and NaN are kept and mean unknown. `age_s` is the age of the fix
     when it was used, seconds. The rest is evidence for plausibility and takes no part in the verdict. ValueError for
     a position that `position_fault` would name and for an age that is not a finite number of seconds from 0.
@@ -128,8 +132,8 @@ class Fix:
 
     lon: float
     lat: float
-    datum: Datum
-    age_s: float
+    datum: Datum | None
+    age_s: float | None
     accuracy_m: float | None = None
     altitude_m: float | None = None
     speed_mps: float | None = None
@@ -140,12 +144,26 @@ class Fix:
         fault = position_fault(self.lon, self.lat)
         if fault is not None:
             raise ValueError(f"{fault}: {POSITION_FAULTS[fault].en}")
-        if not (math.isfinite(self.age_s) and self.age_s >= 0):
+        if self.age_s is not None and not (math.isfinite(self.age_s) and self.age_s >= 0):
             raise ValueError(f"the age of a fix is a finite number of seconds from 0, not {self.age_s}")
 
     def position(self) -> Position:
-        """Give the position in WGS-84. Converts each time it is asked (up to 30 microseconds for GCJ-02 and BD-09)."""
+        """Give the position in WGS-84. Converts each time it is asked (up to 30 microseconds for GCJ-02 and BD-09).
+
+        Of an unknown datum as it came: within `MOST_SHIFT_M` of the truth, to be judged by its `readings` alone.
+        """
+        if self.datum is None:
+            return Position(self.lon, self.lat)
         return to_wgs84(lon=self.lon, lat=self.lat, datum=self.datum)
+
+    def readings(self) -> tuple["Fix", ...]:
+        """Give the fix in each datum that it can be in: itself where it says which, else in WGS-84, GCJ-02 and BD-09.
+
+        CGCS2000 is WGS-84 to within a metre, and nothing else comes out of a phone.
+        """
+        if self.datum is not None:
+            return (self,)
+        return tuple(replace(self, datum=datum) for datum in (Datum.WGS84, Datum.GCJ02, Datum.BD09))
 
     def decimals(self) -> int:
         """How many decimals the coordinates evidently carry, as they came: a conversion would hide it."""
@@ -162,7 +180,7 @@ class Fix:
 
     def conversion_error_m(self) -> float:
         """Say what the conversion of this datum to WGS-84 may be wrong by (edge 39), metres, 68 % radius."""
-        return CONVERSION_ERROR_M[self.datum]
+        return MOST_SHIFT_M if self.datum is None else CONVERSION_ERROR_M[self.datum]
 
 
 def evident_decimals(*, lon: float, lat: float) -> int:

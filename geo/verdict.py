@@ -15,7 +15,8 @@ An exclusion zone says "this does not prove a village day", never "violation": m
 """
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -55,6 +56,8 @@ class Reason(StrEnum):
     IN_VILLAGE = "in-village"
     NEAR_VILLAGE_BORDER = "near-village-border"
     ACCURACY_UNKNOWN = "accuracy-unknown"
+    DATUM_UNKNOWN = "datum-unknown"
+    AGE_UNKNOWN = "age-unknown"
     NEAR_ZONE_BORDER = "near-zone-border"
     NEAR_ZONE_FAR_FROM_VILLAGE = "near-zone-far-from-village"
     OUT_OF_VILLAGE = "out-of-village"
@@ -76,6 +79,16 @@ SENTENCES: Final[dict[Reason, Sentence]] = {
     Reason.ACCURACY_UNKNOWN: Sentence(
         "手机没有给出定位精度,先计为在村;请打开精确定位。",
         "The phone did not say how accurate the fix is; the day counts for now. Please allow precise location.",
+    ),
+    Reason.DATUM_UNKNOWN: Sentence(
+        "应用版本过旧,没有说明坐标系,位置可能偏差数百米,先计为在村;请更新应用。",
+        "This old version of the app does not say which datum the position is in, so it may be hundreds of metres off; "
+        "the day counts for now. Please update the app.",
+    ),
+    Reason.AGE_UNKNOWN: Sentence(
+        "应用版本过旧,没有说明定位是何时取得的,先计为在村;请更新应用。",
+        "This old version of the app does not say when the position was taken; the day counts for now. "
+        "Please update the app.",
     ),
     Reason.NEAR_ZONE_BORDER: Sentence(
         "您在场镇或城区边缘,定位精度不足以判断在哪一侧,先计为在村。",
@@ -262,6 +275,9 @@ def judge(
       wherever the unknown border runs. A fix at a zone's edge is `no_fence` though, for a better fix settles nothing.
     - a duty place of the posting (the village office in the town) is cut out of the exclusion zones (edge 33).
     - an unknown accuracy never makes more than `unsure` (ruling 2).
+    - nor does an age or a datum that was not said (edge 140). Without a datum the fix is judged in each that it can be
+      in, because a GCJ-02 position read as WGS-84 lies up to 731 m away. What counts in any is `unsure`, what counts in
+      none is `outside`, or `town` where it is that in all.
     - nothing within the boundary's own stated accuracy is `outside`, whatever the thresholds (edge 32).
 
     A fix at the edge of a zone is `unsure` even where it is clearly not in the village: ruling 1 asks the zone first.
@@ -271,6 +287,8 @@ def judge(
         return Verdict(kind=VerdictKind.NOT_POSTED, reason=Reason.NOT_POSTED)
     if fix is None:
         return Verdict(kind=VerdictKind.UNUSABLE, reason=Reason.NO_FIX)
+    if fix.datum is None:
+        return _in_any_datum([judge(reading, places, excluded, thresholds) for reading in fix.readings()])
     accuracy = fix.accuracy(unknown_m=thresholds.unknown_accuracy_m)
     useless = _useless(fix, accuracy, thresholds)
     if useless is not None:
@@ -280,6 +298,8 @@ def judge(
     village = _in_village(at, radius, places)
     zone = _in_zone(at, radius, excluded, village, thresholds.zone_clear_at_most)
     kind, reason = _decide(accuracy, places, village, zone, thresholds)
+    if fix.age_s is None and kind in {VerdictKind.INSIDE, VerdictKind.UNSURE}:
+        kind, reason = VerdictKind.UNSURE, Reason.AGE_UNKNOWN
     return Verdict(
         kind=kind,
         reason=reason,
@@ -296,6 +316,21 @@ def judge(
     )
 
 
+def _in_any_datum(readings: Sequence[Verdict]) -> Verdict:
+    """Join the verdicts on one fix in each datum that it can be in, to the one with the figures of the nearest place."""
+    kinds = {each.kind for each in readings}
+    counting = [each for each in readings if each.counts]
+    nearest = max(
+        counting or readings, key=lambda each: -math.inf if each.margin_m is None else each.margin_m
+    )
+    if len(kinds) == 1 and kinds.isdisjoint({VerdictKind.INSIDE, VerdictKind.UNSURE}):
+        return nearest
+    if counting:
+        return replace(nearest, kind=VerdictKind.UNSURE, reason=Reason.DATUM_UNKNOWN)
+    # Outside in one and in a town seat in another: not in the village whichever it is, and no more can be said.
+    return next(each for each in readings if each.kind is VerdictKind.OUTSIDE)
+
+
 def probability_inside(margin_m: float, *radii_m: float) -> float:
     """Give Phi(signed distance / sigma) for 68 % radii in metres, combined as root of squares; not all zero."""
     sigma = math.hypot(*radii_m) / SIGMA_PER_ACCURACY
@@ -303,7 +338,7 @@ def probability_inside(margin_m: float, *radii_m: float) -> float:
 
 
 def _useless(fix: Fix, accuracy: Accuracy, thresholds: Thresholds) -> Reason | None:
-    if fix.age_s > thresholds.max_age_s:
+    if fix.age_s is not None and fix.age_s > thresholds.max_age_s:
         return Reason.FIX_TOO_OLD
     # An unknown accuracy is judged as 500 m however strict the policy is about stated ones; coarse digits are known.
     if (accuracy.known or accuracy.rounded) and accuracy.metres > thresholds.max_accuracy_m:

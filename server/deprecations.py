@@ -2,7 +2,8 @@
 
 An operation that is entered here answers with ``Deprecation`` (RFC 9745), ``Sunset`` (RFC 8594) when the day of its
 end is set, and a ``Link`` to the explanation; its description in openapi.json says ``deprecated: true``. Nothing else
-marks an operation as deprecated, so the document and the headers cannot disagree.
+marks an operation as deprecated, so the document and the headers cannot disagree. What goes away of an operation that
+stays (server.checkins.unsaid) says so in the answers to those who still use it.
 """
 
 from collections.abc import Mapping

@@ -186,7 +186,6 @@ _HEADERS = {
     },
     "Deprecation": {
         "description": "自何时起不再建议使用（RFC 9745）/ deprecated since (RFC 9745)",
-        "required": True,
         "schema": {"type": "string", "pattern": "^@[0-9]+$"},
     },
     "Sunset": {

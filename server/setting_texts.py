@@ -64,6 +64,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "argon2_memory_kib": ("每次口令散列所用内存 (KiB)", "memory of one password hash in KiB"),
     "cors_origins": ("可用浏览器调用接口的网页来源", "origins whose pages may use the API from a browser"),
     "minimum_clients": ("各客户端的最低版本", "the least version of each client"),
+    "datum_required_from": (
+        "自此日起，旧版应用的签到也须说明坐标系与定位时间；此前按位置不确定计；空则一律须说明",
+        "from this day on outdated apps must say datum and age too; until then unsure; empty: everybody must",
+    ),
     "quota_read": (
         "每账号每分钟读取次数，0 为不限",
         "reads of an account in a minute of one worker; 0: no limit",

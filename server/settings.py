@@ -60,6 +60,7 @@ class Settings:
     argon2_memory_kib: int = 47_104  # 46 MiB (security.md M12).
     cors_origins: tuple[str, ...] = ()  # Pages of these origins may use the API from a browser.
     minimum_clients: tuple[str, ...] = ()  # name/version; older ones are told to update.
+    datum_required_from: str = ""  # From this day (Beijing) on outdated clients say datum and age as well.
     quota_read: int = 600  # Requests an account may make in a minute of one worker; 0: as many as it likes.
     quota_write: int = 300
     quota_heavy: int = 60  # Imports, reports, tables of a scope.
@@ -178,12 +179,11 @@ def _check(settings: Settings) -> None:
         _check_address(f"ZAICUN_{name}", url)
     if not settings.district_code.isdigit():
         raise SettingsFault("ZAICUN_DISTRICT_CODE must be digits, a prefix of the 12-digit region codes.")
-    try:
-        _ = settings.device_keys_from and date.fromisoformat(settings.device_keys_from)
-    except ValueError:
-        raise SettingsFault(
-            f"ZAICUN_DEVICE_KEYS_FROM={settings.device_keys_from!r} must be a day, like 2027-03-01."
-        ) from None
+    for name, day in (
+        ("DEVICE_KEYS_FROM", settings.device_keys_from),
+        ("DATUM_REQUIRED_FROM", settings.datum_required_from),
+    ):
+        _check_day(f"ZAICUN_{name}", day)
     _check_deadlines(settings)
     _check_clients(settings)
     _check_observed(settings)
@@ -211,6 +211,13 @@ def _check_deadlines(settings: Settings) -> None:
             f"{within:g}, so that the database gives up before the service does. ZAICUN_STATEMENT_TIMEOUT_S 须比 "
             f"ZAICUN_ANSWER_WITHIN_S 至少小 {LEAST_SPARE_S:g} 秒，使数据库先于服务放弃。"
         )
+
+
+def _check_day(name: str, day: str) -> None:
+    try:
+        _ = day and date.fromisoformat(day)
+    except ValueError:
+        raise SettingsFault(f"{name}={day!r} must be a day, like 2027-03-01.") from None
 
 
 def _check_address(name: str, url: str) -> None:
@@ -251,6 +258,10 @@ def _check_clients(settings: Settings) -> None:
         fault = origins.fault_of(origin)
         if fault:
             raise SettingsFault(f"ZAICUN_CORS_ORIGINS: {origin} {fault}.")
+    if settings.datum_required_from and not settings.minimum_clients:
+        raise SettingsFault(
+            "ZAICUN_DATUM_REQUIRED_FROM excuses clients older than ZAICUN_MINIMUM_CLIENTS, which names none."
+        )
     try:
         clients.minimums(settings.minimum_clients)
     except ValueError as error:

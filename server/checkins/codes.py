@@ -29,6 +29,8 @@ CODES: Final[Mapping[str, Mapping[str, str]]] = {
         Reason.IN_VILLAGE: "i",
         Reason.NEAR_VILLAGE_BORDER: "b",
         Reason.ACCURACY_UNKNOWN: "q",
+        Reason.DATUM_UNKNOWN: "d",
+        Reason.AGE_UNKNOWN: "g",
         Reason.NEAR_ZONE_BORDER: "z",
         Reason.NEAR_ZONE_FAR_FROM_VILLAGE: "y",
         Reason.OUT_OF_VILLAGE: "o",

@@ -12,14 +12,13 @@ from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
-from geo.datum import Datum
-from geo.fix import Fix
+from geo.fix import MOST_SHIFT_M, Fix
 from geo.verdict import Thresholds, Verdict, VerdictKind, judge
 from server.checkins import dating, rules
 from server.checkins.instants import Timing
 from server.checkins.receipts import Receipt
 from server.checkins.record import Record, StoredPosition
-from server.checkins.rules import ExactPosition, Standing
+from server.checkins.rules import ExactPosition, SaidDatum, Standing
 from server.checkins.schemas import CheckInIn, PositionIn, RunningClockIn
 from server.checkins.signing import Proof
 from server.checkins.storing import MASKS, ActivePosting, Kept, Masks
@@ -107,7 +106,8 @@ def ask(event_at: datetime, fix: Fix | None, postings: Collection[ActivePosting]
     if active and fix is not None:
         assigned = views.register.assigned(codes, extras, event_at)
         at = fix.position()
-        excluded = views.register.exclusions_near(lon=at.lon, lat=at.lat, reach_m=REACH_M, at=event_at)
+        reach = REACH_M if fix.datum is not None else REACH_M + MOST_SHIFT_M
+        excluded = views.register.exclusions_near(lon=at.lon, lat=at.lat, reach_m=reach, at=event_at)
     villages = tuple(views.register.village(code, event_at) for code in codes)
     return Question(event_at, day, governing, active, fix, assigned, excluded, villages)
 
@@ -234,7 +234,7 @@ def fix_of(position: PositionIn | None) -> Fix | None:
         lon=position.lon,
         lat=position.lat,
         datum=position.datum,
-        age_s=max(0.0, position.age_s),
+        age_s=None if position.age_s is None else max(0.0, position.age_s),
         accuracy_m=position.accuracy_m,
         altitude_m=position.altitude_m,
         speed_mps=position.speed_mps,
@@ -274,8 +274,8 @@ def fix_again(record: Record, position: StoredPosition) -> Fix:
     return Fix(
         lon=position.lon_e7 / E7,
         lat=position.lat_e7 / E7,
-        datum=Datum(record.datum or Datum.WGS84),
-        age_s=max(0.0, record.fix_age_s or 0.0),
+        datum=SaidDatum(record.datum or SaidDatum.WGS84).known,
+        age_s=None if record.fix_age_s is None else max(0.0, record.fix_age_s),
         accuracy_m=record.accuracy_m,
         mocked=record.mocked,
     )
@@ -285,7 +285,7 @@ def content_of(given: CheckInIn) -> bytes:
     """Return the hash of all that was sent but `sent_at` and the coordinates (those have their salted commitment)."""
     position = given.position
     shown = () if position is None else (
-        position.datum.value, position.accuracy_m, position.age_s, position.provider, position.mocked
+        position.datum and position.datum.value, position.accuracy_m, position.age_s, position.provider, position.mocked
     )  # fmt: skip
     return rules.content_hash(
         given.kind.value,
@@ -370,7 +370,7 @@ def kept(
         reason=verdict.reason,
         standing=standing,
         band=verdict.band,
-        datum=position.datum if position else None,
+        datum=(position.datum or SaidDatum.UNKNOWN) if position else None,
         provider=position.provider if position else None,
         mocked=position.mocked if position else None,
         accuracy_m=real(position.accuracy_m) if position else None,

@@ -13,13 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from geo.datum import Datum
 from geo.verdict import VerdictKind
 from server import db
 from server.checkins import codes, views
 from server.checkins.instants import Doubt, TimeBasis
 from server.checkins.plausibility.shifts import Shift
-from server.checkins.rules import AlarmOutcome, EpochCause, Standing
+from server.checkins.rules import AlarmOutcome, EpochCause, SaidDatum, Standing
 
 Small = sa.SmallInteger
 Real = postgresql.REAL
@@ -163,7 +162,7 @@ class CheckInPhone(db.Base):
     __tablename__ = "checkin_phones"
     __table_args__ = (
         sa.UniqueConstraint("client", "provider", "datum", "mocked", postgresql_nulls_not_distinct=True),
-        db.one_of("datum", Datum),
+        db.one_of("datum", SaidDatum),
         {"info": {"grant": db.APPEND}},
     )
 

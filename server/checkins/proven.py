@@ -11,11 +11,11 @@ from server import gate, metrics, problems
 from server.access import Who
 from server.auth import device_queries
 from server.auth.jws import Unfit
-from server.auth.keys import KeySet
-from server.checkins import reading
+from server.checkins import reading, unsaid
 from server.checkins.judging import Incoming
 from server.checkins.signing import Signed
 from server.db import Database
+from server.deprecations import Deprecation
 
 PROVEN = "checkins.proven"
 """In a request's state: a key of the account signed something in it, so that what is refused is kept (ruling 13)."""
@@ -28,6 +28,8 @@ class Prover:
         self._request = request
         self._who = who
         self._own: frozenset[str] | None = None
+        self.deprecation: Deprecation | None = None
+        """What the answer says, because something in it will not be taken any more one day."""
 
     async def signer(self, checkin_id: UUID, content: Mapping[str, Any]) -> Signed | None:
         """Return what the signature of a check-in shows, None for one that is not signed and need not be.
@@ -53,8 +55,12 @@ class Prover:
         self, checkin_id: UUID, content: Mapping[str, Any], signed: Signed | None, body: bytes
     ) -> Incoming:
         """Return a check-in whose signature was looked at. Raises RequestValidationError."""
-        keys: KeySet = self._request.app.state.doorkeeper.keys
-        return reading.read(checkin_id, content, signed, body, self._who, keys=keys)
+        state = self._request.app.state
+        incoming = reading.read(checkin_id, content, signed, body, self._who, keys=state.doorkeeper.keys)
+        if incoming.given.position is not None and incoming.given.position.unsaid:
+            client = self._request.headers.get("zaicun-client")
+            self.deprecation = unsaid.allowed(incoming, client, state.settings)
+        return incoming
 
     async def _require_own(self, jkt: str) -> None:
         state = self._request.app.state

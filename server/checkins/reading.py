@@ -62,19 +62,30 @@ def plainly(checkin_id: UUID, body: bytes, who: Who, keys: KeySet) -> Incoming |
 
     Raises Problem, ValidationError or RequestValidationError, which all mean the same to the plain route.
     """
+    given, proof = _read_plainly(checkin_id, body, who)
+    if given is None or _unsaid(given):
+        return None
+    return incoming_of(checkin_id, given, body, who, keys=keys, proof=proof)
+
+
+def _read_plainly(checkin_id: UUID, body: bytes, who: Who) -> tuple[CheckInIn | None, Proof | None]:
     if _MARK not in body:
-        return None if who.jkt is not None else incoming_of(checkin_id, _of_bytes(body), body, who, keys=keys)
+        return (None if who.jkt is not None else _of_bytes(body)), None
     try:
         content = orjson.loads(body)
         if not isinstance(content, dict) or SIGNED not in content:
-            return None
+            return None, None
         signed = signing.opened(content[SIGNED], person_id=person_of(who), checkin_id=checkin_id)
         if signed.key.jkt != who.jkt:
-            return None
-        given = _of_members(signing.unfolded(signed, content))
+            return None, None
+        return _of_members(signing.unfolded(signed, content)), signed.proof
     except (ValueError, Unfit, Unopened):
-        return None
-    return incoming_of(checkin_id, given, body, who, keys=keys, proof=signed.proof)
+        return None, None
+
+
+def _unsaid(given: CheckInIn) -> bool:
+    """Tell whether it comes from an app so old that it does not say all of its position (server.checkins.unsaid)."""
+    return given.position is not None and bool(given.position.unsaid)
 
 
 def signer_of(checkin_id: UUID, content: Mapping[str, Any], who: Who) -> Signed | None:

@@ -93,9 +93,14 @@ def _refused_as(request: Request, error: RequestValidationError | HTTPException 
 router = APIRouter(prefix="/v1/check-ins", tags=["check-ins"])
 recorded = APIRouter(route_class=RecordedRoute)
 _REPLAY = {"Idempotent-Replay": "true"}
+_ENDING = ("Deprecation", "Sunset", "Link")
 _RESENT: dict[int | str, dict[str, Any]] = {
-    200: {"model": CheckInOut, "description": "重发：原答复 / a resend, with the original answer"},
-    201: sent("Location"),
+    200: {
+        "model": CheckInOut,
+        "description": "重发：原答复 / a resend, with the original answer",
+        **sent(*_ENDING),
+    },
+    201: sent("Location", *_ENDING),
 }
 
 
@@ -120,30 +125,41 @@ async def put(checkin_id: UUID, given: PutIn, request: Request, who: Cadre) -> R
     """Check in (下村签到). The phone makes the id (UUIDv7) and sends until an answer comes; a resend is harmless.
 
     A position outside the village is not an error: it is stored and answered with its verdict and reason. Under a token
-    that is bound to a phone's key the check-in is signed by it (401 `proof-refused` otherwise; guide, section 29).
+    that is bound to a phone's key the check-in is signed by it (401 `proof-refused` otherwise; guide, section 29). What an
+    outdated app leaves out of its position is excused until the day in `Sunset` (guide, section 11).
     """
     prover = Prover(request, who)
     signed = await prover.signer(checkin_id, given)
     incoming = prover.read(checkin_id, given, signed, await request.body())
     stored = await request.app.state.intake.put(incoming)
     content = answer_bytes(stored.record, stored.receipt)
-    if stored.created:
-        return Response(content, 201, {"Location": str(request.url.path)}, "application/json")
-    return Response(content, 200, _REPLAY, "application/json")
+    headers = {"Location": str(request.url.path)} if stored.created else _REPLAY
+    response = Response(content, 201 if stored.created else 200, headers, "application/json")
+    return _announced(response, prover)
+
+
+def _announced(response: Response, prover: Prover) -> Response:
+    """Say in an answer that something was taken which will not be taken any more one day."""
+    if prover.deprecation is not None:
+        response.raw_headers += prover.deprecation.headers
+    return response
 
 
 @recorded.post(
     "/batch",
     operation_id="checkins-batch",
     response_model=BatchOut,
-    responses=refusals(
-        problems.FORBIDDEN,
-        problems.BODY_TOO_LARGE,
-        problems.INVALID_REQUEST,
-        problems.MALFORMED_BODY,
-        problems.BUSY,
-        problems.DATABASE_UNAVAILABLE,
-    ),
+    responses={
+        200: sent(*_ENDING),
+        **refusals(
+            problems.FORBIDDEN,
+            problems.BODY_TOO_LARGE,
+            problems.INVALID_REQUEST,
+            problems.MALFORMED_BODY,
+            problems.BUSY,
+            problems.DATABASE_UNAVAILABLE,
+        ),
+    },
 )
 async def batch(given: BatchIn, request: Request, who: Cadre) -> Response:
     """Send a queue (补传离线队列): up to 200 check-ins, each with its own result, in whatever order they come.
@@ -156,10 +172,11 @@ async def batch(given: BatchIn, request: Request, who: Cadre) -> Response:
         "sent_at": given.sent_at.isoformat(),
         "sent_clock": None if given.sent_clock is None else given.sent_clock.model_dump(),
     }
+    prover = Prover(request, who)
     items = await batches.read(
         given.items,
         sending,
-        Prover(request, who),
+        prover,
         explain=lambda error: http.invalid(request, error),
     )
     unfit = [item for item in items if isinstance(item, batches.Unfit)]
@@ -175,7 +192,7 @@ async def batch(given: BatchIn, request: Request, who: Cadre) -> Response:
     language = http.language(request)
     content = orjson.dumps({"items": [result.shown(language) for result in found]})
     headers = {"Content-Language": language, "Vary": "Accept-Language"}
-    return Response(content, 200, headers, "application/json")
+    return _announced(Response(content, 200, headers, "application/json"), prover)
 
 
 @router.get(

@@ -27,7 +27,7 @@ from geo.fix import POSITION_FAULTS, position_fault
 from geo.verdict import Band, VerdictKind
 from server.auth.rules import KeyState, Protection
 from server.checkins.instants import Doubt, TimeBasis
-from server.checkins.rules import Cause, Kind, NoPosition, Standing
+from server.checkins.rules import Cause, Kind, NoPosition, SaidDatum, Standing
 from server.given import DAY, Id, In, Word, instant
 
 
@@ -84,19 +84,31 @@ class PositionIn(_Open):
 
     lon: Number = Field(description="经度（度） / longitude, degrees", examples=[106.1834562])
     lat: Number = Field(description="纬度（度） / latitude, degrees", examples=[28.9123405])
-    datum: Word[Datum] = Field(description="坐标系 / reference system of lon and lat")
+    datum: Word[Datum] | None = Field(
+        None,
+        description="坐标系；必填，仅限期之内的旧应用可缺 / reference system of lon and lat; only outdated apps may leave it "
+        "out, and for a time (guide, section 11)",
+    )
     accuracy_m: Number | None = Field(
         None,
         description="68 % 精度半径（米） / radius of 68 % confidence, metres; null when unknown",
         examples=[18.0],
     )
-    age_s: Number = Field(
-        description="定位距打卡的秒数 / age of the fix when it was used, seconds", ge=-1e9, le=1e9
+    age_s: Annotated[Number, Field(ge=-1e9, le=1e9)] | None = Field(
+        None,
+        description="定位距打卡的秒数；必填，例外同 datum / age of the fix when it was used, seconds; as `datum`",
     )
     altitude_m: Annotated[Number, Field(ge=-20_000, le=100_000)] | None = None
     speed_mps: Annotated[Number, Field(ge=-1_000, le=100_000)] | None = None
     provider: Short | None = Field(None, examples=["gps"])
     mocked: bool | None = Field(None, description="系统是否标记为模拟位置 / the platform's mock flag")
+
+    @property
+    def unsaid(self) -> tuple[str, ...]:
+        """Return which fields are missing that v1 asks for (edge 140)."""
+        if self.datum is not None and self.age_s is not None:
+            return ()
+        return tuple(name for name in ("datum", "age_s") if getattr(self, name) is None)
 
     @model_validator(mode="after")
     def _possible(self) -> "PositionIn":
@@ -478,7 +490,9 @@ class OwnCheckInOut(CheckInOut):
     review: ReviewedOut | None = Field(None, description="复核情况，没有时为空 / its review, if there is one")
     lon: float | None = Field(None, description="本人可见的原始坐标 / the coordinates as sent, for oneself")
     lat: float | None = None
-    datum: Datum | None = None
+    datum: SaidDatum | None = Field(
+        None, description="所报坐标系；unknown 为未说明 / the datum as sent; unknown: it was not said"
+    )
     accuracy_m: float | None = None
 
 

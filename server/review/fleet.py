@@ -36,7 +36,7 @@ _FLEET = """WITH c AS (
     SELECT r.person_id, COALESCE(r.client, f.client) AS client, r.event_at, r.accuracy_m, p.lon_e7, p.lat_e7,
         COALESCE(p.wgs_lon_e7, p.lon_e7) AS wgs_lon, COALESCE(p.wgs_lat_e7, p.lat_e7) AS wgs_lat, p.altitude_cm
     FROM checkin_rows AS r JOIN checkin_points AS p ON p.seq = r.seq LEFT JOIN checkin_phones AS f ON f.id = r.phone
-    WHERE r.day >= :first
+    WHERE r.day >= :first AND f.datum IS DISTINCT FROM 'unknown'
 ), n AS (
     SELECT c.*, dense_rank() OVER (ORDER BY person_id) - 1 AS person,
         CASE WHEN client IS NULL THEN -1 ELSE dense_rank() OVER (ORDER BY client) - 1 END AS kind FROM c
@@ -60,7 +60,7 @@ class Fleet:
 
 
 def read(session: orm.Session, first: date) -> Fleet:
-    """Return the check-ins since a day. What the habits and the sentinel do not ask is left unknown."""
+    """Return the check-ins since a day whose datum was said. What the habits and the sentinel do not ask is left unknown."""
     row = session.execute(sa.text(_FLEET), {"first": first}).one()
     person, client = _whole(row[0]), _whole(row[1])
     at, accuracy, altitude = _real(row[2]), _real(row[3]), _real(row[4])

@@ -13,8 +13,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from geo.datum import Datum
 from server.checkins.plausibility.facts import OLDEST_FIX_S, Platform, Sighting
+from server.checkins.rules import SaidDatum
 
 Rows = Sequence[Sequence[Any]]
 WINDOW: Final = timedelta(days=32)
@@ -187,7 +187,7 @@ def _sighting(row: Sequence[Any], device_since: datetime | None) -> Sighting:
         lat_e7=lat,
         wgs_lon_e7=wgs_lon,
         wgs_lat_e7=wgs_lat,
-        datum=Datum(datum or Datum.WGS84),
+        datum=SaidDatum(datum or SaidDatum.WGS84),
         accuracy_m=accuracy,
         age_s=age,
         altitude_cm=altitude,

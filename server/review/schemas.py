@@ -8,11 +8,10 @@ from fastapi import Query
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from geo.datum import Datum
 from geo.verdict import Band, VerdictKind
 from server.checkins.plausibility.shifts import Shift
 from server.checkins.plausibility.signals import Code, Family
-from server.checkins.rules import AlarmOutcome, Kind, Standing
+from server.checkins.rules import AlarmOutcome, Kind, SaidDatum, Standing
 from server.compliance.schemas import VillageRef
 from server.given import Id, Trimmed, Word
 from server.month.schemas import MONTH_PATTERN
@@ -155,7 +154,7 @@ class PointOut(BaseModel):
     check_in: UUID
     lon: float
     lat: float
-    datum: Datum | None
+    datum: SaidDatum | None
     accuracy_m: float | None
     fix_age_s: float | None
     provider: str | None

@@ -278,7 +278,7 @@ def test_gcj02_is_converted_once_and_kept_as_it_came(service: Service, cadre: Ca
         ({"lon": 28.9, "lat": 106.2}, "axes-swapped"),
         ({"lon": "106,2"}, "float-type"),
         ({"datum": "wgs72"}, "enum"),
-        ({"datum": None}, "enum"),
+        ({"datum": None}, "missing"),  # As if it were left out (edge 140).
     ],
 )
 def test_impossible_positions_are_refused_and_recorded(

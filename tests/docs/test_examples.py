@@ -1,10 +1,11 @@
 """Every example file is replayed against a real server, and held against the OpenAPI document."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Service, SetClock
+from conftest import Clone, Service, SetClock, running_service
 from docs import contract
 from docs.replaying import FOLDER, Replay, Stage, example_files, load, make_stage
 
@@ -17,6 +18,14 @@ RUN_ELSEWHERE = {
     "zaicun_time.py",
     "README.md",
 }  # By test_phone.py and the guide; read by people.
+
+
+@pytest.fixture(scope="module")
+def service(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The product while apps older than the examples' own are given time to be updated (edge 140)."""
+    asked = {"minimum_clients": ("zaicun-phone/1.0",), "datum_required_from": "2026-12-01"}
+    with running_service(clone(), tmp_path_factory.mktemp("var"), **asked) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

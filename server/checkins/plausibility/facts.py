@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from geo.datum import Datum, FloatArray
 from geo.fix import evident_decimals_e7
+from server.checkins.rules import SaidDatum
 
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -55,7 +56,7 @@ class Source(StrEnum):
 
 PLATFORMS: Final = tuple(Platform)
 SOURCES: Final = tuple(Source)
-DATUMS: Final = tuple(Datum)
+DATUMS: Final = tuple(SaidDatum)
 _SPOKEN: Final = {
     "gps": Source.SATELLITES, "gnss": Source.SATELLITES,
     "network": Source.NETWORK, "wifi": Source.NETWORK, "cell": Source.NETWORK,
@@ -92,7 +93,7 @@ class Sighting:
     lat_e7: int | None = None
     wgs_lon_e7: int | None = None
     wgs_lat_e7: int | None = None
-    datum: Datum = Datum.WGS84
+    datum: Datum | SaidDatum = SaidDatum.WGS84
     accuracy_m: float | None = None
     age_s: float | None = None
     altitude_cm: int | None = None
