@@ -11,13 +11,16 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from geo.verdict import COUNTED, VerdictKind
+from geo.verdict import VerdictKind
 from server import clock
-from server.checkins import recounting
+from server.checkins import dating, judging, recounting
 from server.checkins.models import CheckIn, Judgement, Withdrawal
 from server.checkins.queries import newest_judgement
 from server.checkins.rules import Cause, Standing
+from server.month import book as books
 from server.month import facts
+from server.month.book import Book
+from server.month.masks import Month
 
 _COPIED = (
     "verdict", "reason", "band", "margin_m", "p_inside", "p_zone", "posting_id", "village_code", "zone_name", "versions",
@@ -54,10 +57,11 @@ def _decide(
         )
     ]
     facts.hold(session, {(person_id, made.day.replace(day=1)) for made, _ in rows})
+    book = books.load(session)
     changed = [(made, later) for made, later in rows if _differs(later, decision)]
     for made, later in changed:
         speaks: CheckIn | Judgement = made if later is None else later
-        standing = Standing.NOT_COUNTED if decision else _standing(made, later)
+        standing = Standing.NOT_COUNTED if decision else _standing(book, made, speaks)
         copied = {name: getattr(speaks, name) for name in _COPIED}
         session.add(
             Judgement(
@@ -80,12 +84,11 @@ def _differs(later: Judgement | None, decision: UUID | None) -> bool:
     return rejected is (decision is None)
 
 
-def _standing(made: CheckIn, later: Judgement | None) -> Standing:
-    """Return what a check-in does to its day when nobody rejects it: as its verdict says, a claim stays a claim."""
-    verdict = VerdictKind((later or made).verdict)
-    if made.standing == Standing.CLAIMED and verdict == made.verdict:
-        return Standing.CLAIMED
-    if verdict not in COUNTED:
-        return Standing.CLAIMED if verdict is VerdictKind.UNUSABLE else Standing.NOT_COUNTED
-    sure = verdict is VerdictKind.INSIDE and made.time_doubt is None
-    return Standing.COUNTED if sure else Standing.PROVISIONAL
+def _standing(book: Book, made: CheckIn, speaks: CheckIn | Judgement) -> Standing:
+    """Return what a check-in does to its day when nobody rejects it: what judging it so would make of it.
+
+    By the policy of its month, so that what arrived after the grace day stays a claim (edge 58), as does what is too old.
+    """
+    governing = book.governing(speaks.village_code or "", Month.of(made.day))
+    policy = governing.policy if governing else judging.FALLBACK
+    return judging.standing_of(VerdictKind(speaks.verdict), dating.dated_again(made, policy), policy)

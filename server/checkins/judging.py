@@ -13,7 +13,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from geo.fix import MOST_SHIFT_M, Fix
-from geo.verdict import Thresholds, Verdict, VerdictKind, judge
+from geo.verdict import COUNTED, Thresholds, Verdict, VerdictKind, judge
 from server.checkins import dating, rules
 from server.checkins.instants import Timing
 from server.checkins.receipts import Receipt
@@ -138,7 +138,7 @@ def _thresholds(limits: PolicyThresholds) -> Thresholds:
     )
 
 
-def standing_of(verdict: Verdict, dated: dating.Dated, policy: Policy) -> Standing:
+def standing_of(kind: VerdictKind, dated: dating.Dated, policy: Policy) -> Standing:
     """Return what a verdict does to its day.
 
     No usable position is kept as a claim (ruling 2); so is a check-in that says it is older than the policy's claimed
@@ -149,9 +149,10 @@ def standing_of(verdict: Verdict, dated: dating.Dated, policy: Policy) -> Standi
     """
     certain = dated.anchored and dated.doubt is None
     too_old = not certain and dated.age > timedelta(hours=policy.claimed_max_hours)
-    claimed = verdict.kind is VerdictKind.UNUSABLE or (verdict.counts and (too_old or dated.after_grace))
-    sure = verdict.kind is VerdictKind.INSIDE and dated.doubt is None
-    return rules.standing(counts=verdict.counts, sure=sure, claimed=claimed)
+    counts = kind in COUNTED
+    claimed = kind is VerdictKind.UNUSABLE or (counts and (too_old or dated.after_grace))
+    sure = kind is VerdictKind.INSIDE and dated.doubt is None
+    return rules.standing(counts=counts, sure=sure, claimed=claimed)
 
 
 def bits(verdict: str, standing: str, day: date) -> Masks:
@@ -348,7 +349,7 @@ def kept(
     given, position = incoming.given, incoming.given.position
     timing = incoming.timing
     dated = dating.dated_of(timing, incoming.received_at, question.policy)
-    standing = standing_of(verdict, dated, question.policy)
+    standing = standing_of(verdict.kind, dated, question.policy)
     time = None if dated.doubt is None and timing.running is None else dating.stored_time(timing, dated.doubt)
     masks = bits(verdict.kind, standing, question.day)
     told = both(before, masks)

@@ -156,7 +156,7 @@ class _Again:
         if self.decision_id:
             return Standing.NOT_COUNTED
         policy = self.question.policy
-        return judging.standing_of(self.verdict, dating.dated_again(self.row.checkin, policy), policy)
+        return judging.standing_of(self.verdict.kind, dating.dated_again(self.row.checkin, policy), policy)
 
 
 def _differs(again: _Again) -> bool:

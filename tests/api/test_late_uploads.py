@@ -13,6 +13,7 @@ from factories_corrections import Desk, make_officers
 from factories_month import make_policy
 
 from server import ids, scheduler
+from server.checkins import decisions
 from server.checkins.rejudging import Judgements
 from server.compliance.recomputing import different_masks
 from server.month.masks import Month
@@ -131,3 +132,22 @@ def test_judged_again_after_a_late_roster_entry_it_is_late_or_not_by_when_it_arr
     assert (before["reasons"], after["reasons"]) == (["checked-in"], ["claimed"])
     assert night(desk, clock) == 1
     assert [each["day"] for each in cases(desk)] == ["2026-10-31"]
+
+
+def test_lifted_after_a_rejection_what_came_after_the_grace_day_is_a_claim_again(
+    desk: Desk, clock: SetClock
+) -> None:  # edge 58
+    desk.another()
+    with desk.service.database.write() as session:
+        posting = session.scalars(sa.select(Posting).where(Posting.person_id == desk.person)).one()
+        posting.from_day = date(2026, 11, 1)
+    late = send(
+        desk, clock, TAPPED, now=IN_TIME + timedelta(hours=1)
+    )  # Not posted then, as far as was known.
+    with desk.service.database.write() as session:
+        session.get_one(Posting, posting.id).from_day = date(2026, 10, 1)
+        Judgements().postings_changed(session, desk.person, date(2026, 10, 1), None)
+        assert decisions.reject(session, desk.person, [late], ids.new_id()) == [late]
+        assert decisions.reinstate(session, desk.person, [late]) == [late]
+    day = last_day(desk)
+    assert (day["reasons"], [each["standing"] for each in day["records"]]) == (["claimed"], ["claimed"])
