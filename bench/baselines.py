@@ -25,13 +25,14 @@ from server import settings as settings_module
 from server.auth.doorkeeper import Doorkeeper
 from server.auth.models import Account, LoginSession
 from server.checkins import judging, rejudging, storing
+from server.checkins.answers import CheckInOut
 from server.checkins.codes import CODES
 from server.checkins.judging import Incoming, Views
 from server.checkins.models import CheckInPosition, CheckInRow
 from server.checkins.names import Numbers
 from server.checkins.reading import incoming_of
 from server.checkins.record import Record, StoredPosition, answer
-from server.checkins.schemas import CheckInIn, CheckInOut
+from server.checkins.schemas import CheckInIn
 from server.checkins.storing import MASKS, ActivePosting, Kept, Masks
 from server.db import Database
 from server.gate import Anyone

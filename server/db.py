@@ -403,6 +403,12 @@ def insert_once(
     return stored, created
 
 
+def one_at_a_time(session: orm.Session, name: str) -> None:
+    """Let deeds of one name happen one after the other until the transaction ends; for what no row can be locked for."""
+    lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"zaicun:{name}", 0))
+    session.execute(sa.select(lock))
+
+
 def within(column: sa.SQLColumnExpression[str], prefixes: Iterable[str]) -> sa.ColumnElement[bool]:
     """Return the condition that a region code lies under one of the prefixes; no prefix at all matches nothing."""
     conditions = [column.startswith(prefix, autoescape=True) for prefix in prefixes]

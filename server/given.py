@@ -8,7 +8,7 @@ at all and is noticed at its first use.
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -18,9 +18,10 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     Strict,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 _Code = TypeVar("_Code", bound=StrEnum)
 
@@ -94,6 +95,19 @@ class In(BaseModel):
     """A body: unknown fields are refused, and each value is of its type. Nothing of it is ever logged."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Span(In):
+    """A body with `first_day` and `last_day`, either of which may be left out where the body lets it; in their order."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        first, last = getattr(self, "first_day", None), getattr(self, "last_day", None)
+        if first is not None and last is not None and last < first:
+            raise PydanticCustomError(
+                "days_order", "last_day lies before first_day", {"zh": "last_day 早于 first_day"}
+            )
+        return self
 
 
 class Trimmed(In):

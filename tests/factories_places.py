@@ -17,6 +17,7 @@ import shapely
 import sqlalchemy as sa
 from factories_auth import make_account, token_for
 from geoalchemy2.shape import from_shape
+from paging import every
 from shapely import MultiPolygon, Polygon
 from shapely.geometry import mapping
 from sqlalchemy import orm
@@ -252,14 +253,7 @@ def square(code: str, width: float = 0.02) -> Polygon:
 def in_force(
     client: httpx.Client, region: str, at: str = "2026-06-01T00:00:00Z"
 ) -> dict[str, dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    params: dict[str, Any] = {"region": region, "at": at, "limit": 200}
-    while True:
-        page = client.get("/v1/zones", params=params).json()
-        items += page["items"]
-        if page["next_cursor"] is None:
-            return {item["reference"]: item for item in items}
-        params["cursor"] = page["next_cursor"]
+    return {item["reference"]: item for item in every(client, "/v1/zones", region=region, at=at, limit=200)}
 
 
 def at_once(*deeds: Callable[[], Any]) -> list[Any]:

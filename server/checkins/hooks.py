@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import orm
 
-from server.checkins.schemas import ReviewedOut
+from server.checkins.answers import ReviewedOut
 
 
 class Reviews(Protocol):

@@ -13,9 +13,9 @@ import orjson
 
 from geo.verdict import SENTENCES, Band, VerdictKind
 from server.checkins import receipts
+from server.checkins.answers import CheckInOut, MonthSoFar, TimeTold
 from server.checkins.instants import LATE_AFTER
 from server.checkins.rules import HELD, HELD_REASON, Kind, NoPosition, Standing
-from server.checkins.schemas import CheckInOut, MonthSoFar, TimeTold
 from server.checkins.time_words import time_told
 from server.month.statements import shown
 

@@ -15,22 +15,20 @@ from starlette.exceptions import HTTPException
 from server import http, metrics, pages, problems
 from server.checkins import batches, hooks, queries, reading, service, signatures
 from server.checkins import intake as intakes
-from server.checkins.judging import E7
-from server.checkins.proven import PROVEN, Prover
-from server.checkins.queries import Seen
-from server.checkins.record import answer, answer_bytes, from_row, sentence
-from server.checkins.schemas import (
+from server.checkins.answers import (
     AttemptOut,
-    BatchIn,
     BatchOut,
     CheckInOut,
     JudgedAgain,
     OwnCheckInOut,
-    PutIn,
     ReviewedOut,
     SignatureOut,
-    WithdrawIn,
 )
+from server.checkins.judging import E7
+from server.checkins.proven import PROVEN, Prover
+from server.checkins.queries import Seen
+from server.checkins.record import answer, answer_bytes, from_row, sentence
+from server.checkins.schemas import BatchIn, PutIn, WithdrawIn
 from server.checkins.signatures import Signature
 from server.documented import refusals, sent
 from server.envelope import ClientGone

@@ -7,8 +7,8 @@ from uuid import UUID
 from fastapi import Path, Query
 from pydantic import BaseModel, Field
 
+from server.checkins.answers import TimeTold
 from server.checkins.rules import Kind, Standing
-from server.checkins.schemas import TimeTold
 from server.corrections.schemas import AppealOut, CorrectionOut
 from server.month.holidays import CalendarSource
 from server.month.models import Provenance, SourceKind

@@ -6,10 +6,10 @@ from sqlalchemy import orm
 
 from server.checkins import judging
 from server.checkins import queries as checkins
+from server.checkins.answers import TimeTold
 from server.checkins.queries import Seen
 from server.checkins.record import sentence
 from server.checkins.rules import Kind, Standing
-from server.checkins.schemas import TimeTold
 from server.checkins.storing import MASKS
 from server.checkins.time_words import time_told
 from server.compliance import entries, rules, service

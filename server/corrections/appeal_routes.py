@@ -1,21 +1,19 @@
 """Appeals over HTTP (申诉): against a refused correction, a rejected check-in, a finding."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from server import looks, pages, preconditions, problems, replies
+from server import pages, preconditions, problems, replies
 from server.access import Role, Who
-from server.corrections import appeals, queries, showing
+from server.corrections import appeals, cases, queries, showing
 from server.corrections.queries import Wanted
-from server.corrections.routes import DECIDING, ROLES, Asking, PersonFilter, RegionFilter, WaitingFilter
+from server.corrections.routes import DECIDING, Asking, PersonFilter, RegionFilter, WaitingFilter
 from server.corrections.rules import AppealState
 from server.corrections.schemas import AppealDecisionIn, AppealDetailOut, AppealIn, AppealOut
 from server.documented import refusals, sent
 from server.gate import Db, requires
-from server.looks import Seen, What
 from server.pages import Page
 from server.preconditions import IfMatch
 
@@ -46,7 +44,7 @@ def appeal(given: AppealIn, who: Asking, db: Db, response: Response) -> AppealDe
     with db.write() as session:
         row, created = appeals.appeal(session, who, given)
         answer = showing.appeal_out(session, row)
-    replies.made(response, created=created, address=f"{router.prefix}/{row.id}", tag=appeals.etag(row))
+    replies.made(response, created=created, address=f"{router.prefix}/{row.id}", tag=cases.etag(row))
     return answer
 
 
@@ -68,14 +66,10 @@ def listed(
 ) -> Page[AppealOut]:
     """List appeals in sight (申诉), the oldest first: one's own, and those of one's scope."""
     wanted = Wanted(region=region, person_id=person, state=state, waiting=waiting)
-    after = pages.decode(cursor, datetime.fromisoformat, UUID)
-    key = None if after is None else (after[0], after[1])
     with db.look() as session:
-        rows = queries.appeals(session, who, wanted, after=key, limit=limit + 1)
-        shown, following = pages.cut(rows, limit, lambda row: (row.entered_at, row.id))
-        seen = (Seen(row.person_id, row.village_code) for row in shown)
-        looks.record(session, who, What.REQUEST, seen, roles=ROLES)
-        return Page(items=showing.appeals_out(session, shown), next_cursor=following)
+        return cases.page(
+            session, who, wanted, cursor, limit, found=queries.appeals, shown=showing.appeals_out
+        )
 
 
 @router.get(
@@ -90,10 +84,9 @@ def shown(appeal_id: UUID, who: Asking, db: Db, response: Response) -> AppealDet
     """Show an appeal (申诉详情) with what happened to it."""
     with db.look() as session:
         row = queries.access_appeal(session, who, appeal_id)
-        seen = [Seen(row.person_id, row.village_code)]
-        looks.record(session, who, What.REQUEST, seen, roles=ROLES, subject=row.id)
+        cases.read_by(session, who, row)
         answer = showing.appeal_out(session, row)
-    response.headers["ETag"] = appeals.etag(row)
+    response.headers["ETag"] = cases.etag(row)
     return answer
 
 
@@ -115,10 +108,10 @@ def decide(
     match = preconditions.given(if_match)
     with db.write() as session:
         row = queries.access_appeal(session, who, appeal_id, answer=True)
-        appeals.refuse_decided(row)
-        preconditions.refuse_unless_current(match, appeals.etag(row))
+        cases.refuse_decided(row)
+        preconditions.refuse_unless_current(match, cases.etag(row))
         appeals.decide(session, who, row, given)
         answer = showing.appeal_out(session, row)
-        tag = appeals.etag(row)
+        tag = cases.etag(row)
     response.headers["ETag"] = tag
     return answer

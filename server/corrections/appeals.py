@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import orm
 
-from server import audit, clock, db, preconditions, problems
+from server import audit, clock, db, problems
 from server.access import Role, Who
 from server.corrections import appealable, queries, rules, service
 from server.corrections.appealable import Decided
@@ -74,11 +74,6 @@ def appeal_until(book: Book, row: Correction) -> datetime | None:
     return until(book, row.village_code, row.decided_at)
 
 
-def etag(row: Appeal) -> str:
-    """Return the entity tag of an appeal."""
-    return preconditions.tag(row.version)
-
-
 def appeal(session: orm.Session, who: Who, given: AppealIn) -> tuple[Appeal, bool]:
     """Enter an appeal once, for oneself or by the town for a person of its scope; return it and whether it is new.
 
@@ -120,23 +115,6 @@ def appeal(session: orm.Session, who: Who, given: AppealIn) -> tuple[Appeal, boo
             against=str(stored.subject_id),
         )
     return stored, created
-
-
-def refuse_decided(row: Appeal) -> None:
-    """Raise already-decided with the decision, for an appeal that was answered (ruling 12)."""
-    if row.state == AppealState.OPEN:
-        return
-    raise Problem(
-        problems.ALREADY_DECIDED,
-        zh=f"该申诉已有答复：{row.state}。",
-        en=f"The appeal was answered: {row.state}.",
-        decision={
-            "state": row.state,
-            "decided_at": None if row.decided_at is None else row.decided_at.isoformat(),
-            "reason": row.answer,
-            "version": row.version,
-        },
-    )
 
 
 def decide(session: orm.Session, who: Who, row: Appeal, given: AppealDecisionIn) -> None:

@@ -140,8 +140,7 @@ def _listed(
 
 def one_at_a_time(session: orm.Session, person_id: UUID) -> None:
     """Let the requests of one person be made one after the other until the transaction ends: they are counted."""
-    name = f"zaicun:corrections:{person_id}"
-    session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))
+    db.one_at_a_time(session, f"corrections:{person_id}")
 
 
 def waiting_on(session: orm.Session, person_id: UUID, day: date) -> UUID | None:

@@ -1,16 +1,13 @@
 """Corrections over HTTP (补签): asked for, listed, taken back, decided."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
-from sqlalchemy import orm
 
-from server import looks, pages, preconditions, problems, replies
-from server.access import Role, Who
-from server.corrections import queries, service, showing
-from server.corrections.models import Correction
+from server import pages, preconditions, problems, replies
+from server.access import Who
+from server.corrections import cases, queries, service, showing
 from server.corrections.queries import Wanted
 from server.corrections.rules import State
 from server.corrections.schemas import (
@@ -22,13 +19,11 @@ from server.corrections.schemas import (
 )
 from server.documented import refusals, sent
 from server.gate import Db, requires
-from server.looks import Seen, What
 from server.pages import Page
 from server.preconditions import IfMatch
 
 router = APIRouter(prefix="/v1/corrections", tags=["corrections"])
-ROLES = (Role.CADRE, Role.TOWN, Role.DISTRICT)
-Asking = Annotated[Who, Depends(requires(*ROLES))]
+Asking = Annotated[Who, Depends(requires(*cases.ROLES))]
 Officer = Annotated[Who, Depends(requires(*queries.OFFICERS))]
 RegionFilter = Annotated[
     str, Query(pattern="^[0-9]{0,12}$", description="区划代码前缀 / prefix of region codes")
@@ -44,12 +39,6 @@ DECIDING = (
     problems.PRECONDITION_FAILED,
     problems.INVALID_REQUEST,
 )
-
-
-def read_by(session: orm.Session, who: Who, row: Correction) -> None:
-    """Write down that somebody else's request was read."""
-    seen = Seen(row.person_id, row.village_code)
-    looks.record(session, who, What.REQUEST, [seen], roles=ROLES, subject=row.id)
 
 
 @router.post(
@@ -79,7 +68,7 @@ def ask(given: CorrectionAskIn, who: Asking, db: Db, response: Response) -> Corr
     with db.write() as session:
         row, created = service.ask(session, who, given)
         answer = showing.correction_out(session, row)
-    replies.made(response, created=created, address=f"{router.prefix}/{row.id}", tag=service.etag(row))
+    replies.made(response, created=created, address=f"{router.prefix}/{row.id}", tag=cases.etag(row))
     return answer
 
 
@@ -101,14 +90,10 @@ def corrections(
 ) -> Page[CorrectionOut]:
     """List corrections in sight (补签申请), the oldest first: one's own, and those of one's scope."""
     wanted = Wanted(region=region, person_id=person, state=state, waiting=waiting)
-    after = pages.decode(cursor, datetime.fromisoformat, UUID)
-    key = None if after is None else (after[0], after[1])
     with db.look() as session:
-        rows = queries.corrections(session, who, wanted, after=key, limit=limit + 1)
-        shown, following = pages.cut(rows, limit, lambda row: (row.entered_at, row.id))
-        seen = (Seen(row.person_id, row.village_code) for row in shown)
-        looks.record(session, who, What.REQUEST, seen, roles=ROLES)
-        return Page(items=showing.corrections_out(session, shown), next_cursor=following)
+        return cases.page(
+            session, who, wanted, cursor, limit, found=queries.corrections, shown=showing.corrections_out
+        )
 
 
 @router.get(
@@ -123,9 +108,9 @@ def correction(correction_id: UUID, who: Asking, db: Db, response: Response) -> 
     """Show a correction (补签详情) with what happened to it and what says otherwise of its day."""
     with db.look() as session:
         row = queries.access_correction(session, who, correction_id)
-        read_by(session, who, row)
+        cases.read_by(session, who, row)
         answer = showing.correction_out(session, row)
-    response.headers["ETag"] = service.etag(row)
+    response.headers["ETag"] = cases.etag(row)
     return answer
 
 
@@ -153,11 +138,11 @@ def decide(
     match = preconditions.given(if_match)
     with db.write() as session:
         row = queries.access_correction(session, who, correction_id, lock=True)
-        service.refuse_decided(row)
-        preconditions.refuse_unless_current(match, service.etag(row))
+        cases.refuse_decided(row)
+        preconditions.refuse_unless_current(match, cases.etag(row))
         service.decide(session, who, row, given)
         answer = showing.correction_out(session, row)
-        tag = service.etag(row)
+        tag = cases.etag(row)
     response.headers["ETag"] = tag
     return answer
 
@@ -180,10 +165,10 @@ def withdraw(
     match = preconditions.given(if_match)
     with db.write() as session:
         row = queries.access_correction(session, who, correction_id, lock=True)
-        service.refuse_decided(row)
-        preconditions.refuse_unless_current(match, service.etag(row))
+        cases.refuse_decided(row)
+        preconditions.refuse_unless_current(match, cases.etag(row))
         service.withdraw(session, who, row, given.reason)
         answer = showing.correction_out(session, row)
-        tag = service.etag(row)
+        tag = cases.etag(row)
     response.headers["ETag"] = tag
     return answer

@@ -6,7 +6,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from server import audit, clock, db, ids, preconditions, problems
+from server import audit, clock, db, ids, problems
 from server.access import Role, Who
 from server.corrections import queries, rules
 from server.corrections.models import Correction, RequestEvent
@@ -25,11 +25,6 @@ from server.roster import days as roster_days
 
 _SAME = ("person_id", "day", "halves", "claim", "reason", "text", "check_ins")
 SORT_OF = {Claim.PRESENT: Sort.CORRECTED_PRESENT, Claim.ABSENT: Sort.CORRECTED_ABSENT}
-
-
-def etag(row: Correction) -> str:
-    """Return the entity tag of a correction."""
-    return preconditions.tag(row.version)
 
 
 def happened(
@@ -212,23 +207,6 @@ def open_case(
 
 
 # --- deciding
-def refuse_decided(row: Correction) -> None:
-    """Raise already-decided with the decision, for a correction that waits no more (ruling 12)."""
-    if row.state in rules.WAITING:
-        return
-    raise Problem(
-        problems.ALREADY_DECIDED,
-        zh=f"该补签已有结果：{row.state}。",
-        en=f"The correction was decided: {row.state}.",
-        decision={
-            "state": row.state,
-            "decided_at": None if row.decided_at is None else row.decided_at.isoformat(),
-            "reason": row.decision_reason,
-            "version": row.version,
-        },
-    )
-
-
 def withdraw(session: orm.Session, who: Who, row: Correction, reason: str) -> None:
     """Take back a correction that waits; only whoever entered it can."""
     if row.entered_by != who.account_id:

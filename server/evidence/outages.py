@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import orm
 
-from server import audit, clock, problems
+from server import audit, clock, db, problems
 from server.access import Who
 from server.evidence import queries
 from server.evidence.queries import OFFICERS, Told
@@ -33,7 +33,7 @@ def record(session: orm.Session, who: Who, given: OutageIn) -> tuple[Told, bool]
             zh=f"区划 {given.region_prefix} 不在您的范围内。",
             en=f"Region {given.region_prefix} lies outside your scope.",
         )
-    queries.one_at_a_time(session, "outages")
+    db.one_at_a_time(session, "outages")
     first, last = _days(session, given)
     known = session.get(Outage, given.id)
     if known is not None:

@@ -19,12 +19,6 @@ Told = tuple[Outage, OutageWithdrawal | None]
 _PREFIX = sa.type_coerce(Outage.region_prefix, sa.Text)
 
 
-def one_at_a_time(session: orm.Session, name: str) -> None:
-    """Let deeds of one name happen one after the other until the transaction ends."""
-    lock = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"zaicun:{name}", 0))
-    session.execute(sa.select(lock))
-
-
 def _covers(code: str) -> sa.ColumnElement[bool]:
     """Return the condition that an outage's region holds the region `code`."""
     return sa.literal(code).startswith(_PREFIX)
@@ -33,7 +27,7 @@ def _covers(code: str) -> sa.ColumnElement[bool]:
 def access_outage(session: orm.Session, who: Who, outage_id: UUID) -> Told:
     """Return an outage that lies in one's scope as a whole, its row locked; missing and out of scope look the same."""
     # Rows of outages cannot be locked by whoever may not rewrite them.
-    one_at_a_time(session, "outages")
+    db.one_at_a_time(session, "outages")
     query = sa.select(Outage).where(Outage.id == outage_id, db.within(_PREFIX, who.regions(*OFFICERS)))
     found = session.scalar(query)
     if found is None:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.dialects.postgresql import Range
 
-from server import problems
+from server import db, problems
 from server.month.facts import Span
 from server.month.masks import half_at, half_number
 from server.month.models import AwayKind, AwaySpan
@@ -73,8 +73,7 @@ def _span(kept: Range[int]) -> Span:
 
 def take_turn(session: orm.Session, person_id: UUID) -> None:
     """Let what is claimed of one person follow one after the other, until the transaction ends."""
-    name = f"zaicun:away:{person_id}"
-    session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))
+    db.one_at_a_time(session, f"away:{person_id}")
 
 
 def claim(session: orm.Session, away: Away) -> None:

@@ -81,8 +81,7 @@ def policies_governing(
 
 def next_version(session: orm.Session, region_prefix: str, code: str) -> int:
     """Return the number of the next version. Versions of one region and code are numbered one after the other."""
-    name = f"zaicun:policy:{region_prefix}:{code}"
-    session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))
+    db.one_at_a_time(session, f"policy:{region_prefix}:{code}")
     newest = sa.select(sa.func.max(PolicyRow.version)).where(
         PolicyRow.region_prefix == region_prefix, PolicyRow.code == code
     )

@@ -1,14 +1,13 @@
 """What the privacy room says over the wire."""
 
 from datetime import date, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field, StringConstraints
 
 from server.compliance.schemas import PersonMonthOut
-from server.given import Day, Id, Trimmed
+from server.given import Day, Id, Span, Trimmed
 from server.looks import What
 
 Reason = Annotated[
@@ -41,7 +40,7 @@ class LookOut(BaseModel):
     )
 
 
-class HoldIn(Trimmed):
+class HoldIn(Trimmed, Span):
     """Keep what is known of a person until a day, because a case is open."""
 
     id: Id
@@ -50,14 +49,6 @@ class HoldIn(Trimmed):
     ends_on: Annotated[Day, Field(description="保留至哪天，含当天 / until which day, inclusive")]
     first_day: Annotated[Day | None, Field(description="所涉的第一天 / the first day it is about")] = None
     last_day: Annotated[Day | None, Field(description="所涉的最后一天 / the last day it is about")] = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.first_day is not None and self.last_day is not None and self.last_day < self.first_day:
-            raise PydanticCustomError(
-                "days_order", "last_day lies before first_day", {"zh": "last_day 早于 first_day"}
-            )
-        return self
 
 
 class LiftIn(Trimmed):

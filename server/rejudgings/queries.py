@@ -35,12 +35,6 @@ def access_rejudging(session: orm.Session, who: Who, rejudging_id: UUID) -> Deci
     return found
 
 
-def hold_rejudging(session: orm.Session, rejudging_id: UUID) -> None:
-    """Let one transaction at a time decide about it: its rows are append-only, so there is none to lock."""
-    name = f"zaicun:rejudging:{rejudging_id}"
-    session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))
-
-
 def rejudgings(
     session: orm.Session, who: Who, after: tuple[UUID] | None, limit: int, *, undecided: bool
 ) -> Sequence[Decided]:

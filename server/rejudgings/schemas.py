@@ -1,20 +1,19 @@
 """What the rejudgings room says over the wire."""
 
 from datetime import date, datetime
-from typing import Annotated, Self
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field
 
 from geo.verdict import VerdictKind
-from server.given import Day, Id, Trimmed
+from server.given import Day, Id, Span, Trimmed
 from server.places.schemas import RegionPrefix
 from server.rejudgings.rules import DayState, Resolution
 from server.roster.schemas import Reason
 
 
-class RejudgingIn(Trimmed):
+class RejudgingIn(Trimmed, Span):
     """Ask what would change if these days' check-ins were judged by the boundaries and postings known now."""
 
     id: Id
@@ -22,14 +21,6 @@ class RejudgingIn(Trimmed):
     first_day: Annotated[Day, Field(description="第一天 / the first day")]
     last_day: Annotated[Day, Field(description="最后一天，含当天 / the last day, inclusive")]
     reason: Reason
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.last_day < self.first_day:
-            raise PydanticCustomError(
-                "days_order", "last_day lies before first_day", {"zh": "last_day 早于 first_day"}
-            )
-        return self
 
 
 class RejudgingDecisionIn(Trimmed):

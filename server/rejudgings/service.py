@@ -14,6 +14,7 @@ from server.access import Role, Who
 from server.checkins import recounting, rejudging
 from server.checkins.recounting import Change, Day, Turned
 from server.checkins.rejudging import Outcome
+from server.checkins.rules import Cause
 from server.problems import Problem
 from server.rejudgings import queries
 from server.rejudgings.models import Rejudging, RejudgingChange, RejudgingDecision
@@ -57,7 +58,7 @@ def _judged(session: orm.Session, given: RejudgingIn) -> Outcome:
             en=f"More than {MOST} check-ins are concerned: ask for a smaller region or fewer days, several times.",
             most=MOST,
         )
-    return rejudging.judge_again(session, condition, cause="boundary", write=False)
+    return rejudging.judge_again(session, condition, cause=Cause.BOUNDARY, write=False)
 
 
 def _row(who: Who, given: RejudgingIn, outcome: Outcome, days: Mapping[Day, Turned]) -> Rejudging:
@@ -110,7 +111,7 @@ def approve(session: orm.Session, who: Who, rejudging_id: UUID, reason: str) -> 
 
     Raises Problem: not-found, already-decided, second-person-required, rejudging-stale.
     """
-    queries.hold_rejudging(session, rejudging_id)
+    db.one_at_a_time(session, f"rejudging:{rejudging_id}")  # Its rows are append-only: there is none to lock.
     row, decided = queries.access_rejudging(session, who, rejudging_id)
     _refuse_if_decided(decided)
     if row.asked_by == who.account_id:
@@ -120,7 +121,7 @@ def approve(session: orm.Session, who: Who, rejudging_id: UUID, reason: str) -> 
             en="One person asks what would change, another one approves it.",
         )
     condition = queries.concerned(row.region, row.first_day, row.last_day)
-    outcome = rejudging.judge_again(session, condition, cause="boundary", write=True)
+    outcome = rejudging.judge_again(session, condition, cause=Cause.BOUNDARY, write=True)
     if _digest(outcome.changes) != row.digest:  # What was written goes with the transaction.
         raise Problem(
             problems.REJUDGING_STALE,
@@ -135,7 +136,7 @@ def approve(session: orm.Session, who: Who, rejudging_id: UUID, reason: str) -> 
 
 def drop(session: orm.Session, who: Who, rejudging_id: UUID, reason: str) -> queries.Decided:
     """Leave everything as it was judged. Raises Problem: not-found, already-decided."""
-    queries.hold_rejudging(session, rejudging_id)
+    db.one_at_a_time(session, f"rejudging:{rejudging_id}")  # Its rows are append-only: there is none to lock.
     row, decided = queries.access_rejudging(session, who, rejudging_id)
     _refuse_if_decided(decided)
     return _decide(session, who, row, Resolution.DROPPED, reason)

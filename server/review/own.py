@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import orm
 
-from server.checkins.schemas import ReviewDecision, ReviewedOut, ReviewSentence
+from server.checkins.answers import ReviewDecision, ReviewedOut, ReviewSentence
 from server.review import queries, showing
 from server.review.models import ReviewTurn
 from server.review.rules import REASONS, RejectionReason, ReviewState

@@ -22,6 +22,7 @@ from factories_auth import (
 )
 from factories_office import Office, code_of
 from factories_roster import make_person
+from paging import every
 
 from server import clock, ids
 from server.access import Role
@@ -220,14 +221,7 @@ def test_lists_hold_what_is_in_reach_and_nothing_else(office: Office) -> None:
     mine, theirs = office.cadre(VILLAGE), office.cadre(OTHER_VILLAGE)
 
     def listed(by: str, **params: str) -> set[str]:
-        found: set[str] = set()
-        query = {"limit": "7", **params}
-        while True:
-            page = office.clients[by].get("/v1/accounts", params=query).json()
-            found |= {row["id"] for row in page["items"]}
-            if page["next_cursor"] is None:
-                return found
-            query["cursor"] = page["next_cursor"]
+        return {row["id"] for row in every(office.clients[by], "/v1/accounts", **{"limit": 7, **params})}
 
     town, district, everything = listed("town"), listed("district"), listed("admin")
     assert str(mine.id) in town

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -20,6 +19,7 @@ from factories_places import (
     publish,
     square,
 )
+from paging import every
 from sqlalchemy import orm
 
 from server import problems
@@ -128,14 +128,7 @@ def test_imports_are_listed_in_pages_the_newest_first(desk: Desk, town: Town) ->
     everything = desk.importer.get("/v1/boundary-imports", params={"limit": 200}).json()["items"]
     times = [item["imported_at"] for item in everything]
     assert times == sorted(times, reverse=True)
-    found: list[str] = []
-    params: dict[str, Any] = {"limit": 3}
-    while True:
-        page = desk.importer.get("/v1/boundary-imports", params=params).json()
-        found += [item["id"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            break
-        params["cursor"] = page["next_cursor"]
+    found = [item["id"] for item in every(desk.importer, "/v1/boundary-imports", limit=3)]
     assert len(everything) > 3
     assert found == [item["id"] for item in everything]
     states = desk.importer.get("/v1/boundary-imports", params={"state": "rejected"}).json()["items"]

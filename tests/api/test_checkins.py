@@ -23,6 +23,7 @@ from factories_checkins import (
     position,
     renewed,
 )
+from paging import every
 
 from server import ids
 from server.access import Role
@@ -520,15 +521,8 @@ def test_own_check_ins_come_in_pages_without_gap_or_repeat(service: Service, cad
     made = [ids.new_id() for _ in range(7)]
     for number, one in enumerate(made):
         put(service, cadre, check_in(NOON - timedelta(minutes=5 * number), sent=NOON), one)
-    seen: list[str] = []
     with service.as_(cadre.token) as client:
-        query: dict[str, Any] = {"limit": 3}
-        while True:
-            page = client.get("/v1/check-ins", params=query).json()
-            seen += [item["id"] for item in page["items"]]
-            if page["next_cursor"] is None:
-                break
-            query["cursor"] = page["next_cursor"]
+        seen = [item["id"] for item in every(client, "/v1/check-ins", limit=3)]
         assert client.get("/v1/check-ins", params={"cursor": "x"}).status_code == 400
     assert seen == sorted(map(str, made), reverse=True)
 

@@ -14,6 +14,7 @@ from factories_checkins import World, check_in, make_world
 from factories_corrections import Desk, make_officers
 from factories_month import make_fact, make_policy
 from factories_office import code_of
+from paging import every
 
 from server import ids
 from server.auth.models import Account
@@ -292,14 +293,8 @@ def _ids(made: dict[int, dict[str, Any]]) -> set[str]:
     return {each["id"] for each in made.values()}
 
 
-def _all(desk: Desk, by: str, query: str = "") -> list[dict[str, Any]]:
-    found, cursor = [], ""
-    while True:
-        page = desk.clients[by].get(f"/v1/corrections?limit=3{query}{cursor}").json()
-        found += page["items"]
-        if page["next_cursor"] is None:
-            return found
-        cursor = f"&cursor={page['next_cursor']}"
+def _all(desk: Desk, by: str, **query: object) -> list[dict[str, Any]]:
+    return every(desk.clients[by], "/v1/corrections", limit=3, **query)
 
 
 def test_requests_of_one_day_at_once_become_one(desk: Desk) -> None:
@@ -317,17 +312,19 @@ def test_what_waits_for_me_comes_oldest_first_and_is_only_what_i_could_decide(
         made.append(desk.asked(day(number)))
     clock.move(seconds=1)
     own = desk.asked(day(19), "town", claim="absent")
-    of_person = f"&waiting=true&person={desk.person}"
-    assert [each["id"] for each in _all(desk, "town", of_person)] == [each["id"] for each in made[:3]]
-    assert [each["id"] for each in _all(desk, "town2", of_person)] == [
+    of_person = {"waiting": "true", "person": desk.person}
+    assert [each["id"] for each in _all(desk, "town", **of_person)] == [each["id"] for each in made[:3]]
+    assert [each["id"] for each in _all(desk, "town2", **of_person)] == [
         each["id"] for each in (*made[:3], own)
     ]
-    assert [each["id"] for each in _all(desk, "district", of_person)] == [each["id"] for each in (*made, own)]
-    assert _all(desk, "cadre", "&waiting=true") == []
+    assert [each["id"] for each in _all(desk, "district", **of_person)] == [
+        each["id"] for each in (*made, own)
+    ]
+    assert _all(desk, "cadre", waiting="true") == []
     assert len(_all(desk, "cadre")) == 6
     desk.decide(made[0], "town")
-    assert [each["id"] for each in _all(desk, "town", of_person)] == [each["id"] for each in made[1:3]]
-    approved = _all(desk, "district", f"&state=approved&person={desk.person}")
+    assert [each["id"] for each in _all(desk, "town", **of_person)] == [each["id"] for each in made[1:3]]
+    approved = _all(desk, "district", state="approved", person=desk.person)
     assert [each["id"] for each in approved] == [made[0]["id"]]
 
 

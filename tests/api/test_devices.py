@@ -12,6 +12,7 @@ from factories_auth import DISTRICT, TOWN, make_account, token_for, tokens_for
 from factories_checkins import check_in, make_cadre, make_world
 from factories_devices import ALGORITHMS, Keyed, PhoneKey, bound, sealed
 from factories_login import PASSWORD, activate, new_code
+from paging import every
 
 from server import clock as clock_module
 from server import ids
@@ -425,14 +426,7 @@ def test_the_town_sees_who_waits_and_approves_or_ends(
 
 
 def waiting(client: httpx.Client) -> list[dict[str, object]]:
-    items: list[dict[str, object]] = []
-    cursor = ""
-    while True:
-        page = client.get(f"/v1/devices/waiting?limit=2{cursor}").json()
-        items += page["items"]
-        if page["next_cursor"] is None:
-            return items
-        cursor = f"&cursor={page['next_cursor']}"
+    return every(client, "/v1/devices/waiting", limit=2)
 
 
 def test_another_town_s_officer_finds_nothing(

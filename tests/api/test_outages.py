@@ -11,6 +11,7 @@ from conftest import Service, SetClock
 from factories_auth import add_grant, make_account, token_for
 from factories_checkins import LONG_AGO, Cadre, World, make_cadre, make_world, renewed
 from factories_month import make_policy
+from paging import every
 
 from server import ids
 from server.access import Role
@@ -130,14 +131,7 @@ def test_the_town_records_for_its_town_alone_and_sees_what_touches_it(
         404,
         "not-found",
     )
-    seen: list[str] = []
-    cursor: str | None = None
-    while True:
-        page = town.get("/v1/outages", params={"limit": 1, **({"cursor": cursor} if cursor else {})}).json()
-        seen += [item["id"] for item in page["items"]]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    seen = [item["id"] for item in every(town, "/v1/outages", limit=1)]
     assert {own["id"], above["id"]} <= set(seen)
     assert elsewhere["id"] not in seen
     assert len(seen) == len(set(seen))

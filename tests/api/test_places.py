@@ -22,6 +22,7 @@ from factories_places import (
     make_village,
     make_zone,
 )
+from paging import every
 from pyproj import Geod
 from sqlalchemy.exc import ProgrammingError
 
@@ -83,14 +84,7 @@ def test_the_regions_of_a_town_come_in_pages_and_all_of_them(service: Service, d
                 sa.select(Region.code).where(Region.parent_code == TOWN + "000").order_by(Region.code)
             )
         )
-    found: list[str] = []
-    params: dict[str, Any] = {"parent": TOWN + "000", "limit": 3}
-    while True:
-        page = desk.cadre.get("/v1/regions", params=params).json()
-        found += [item["code"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            break
-        params["cursor"] = page["next_cursor"]
+    found = [item["code"] for item in every(desk.cadre, "/v1/regions", parent=TOWN + "000", limit=3)]
     assert len(expected) > 3
     assert found == expected
 

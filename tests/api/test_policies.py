@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from conftest import Service, SetClock
 from factories_auth import make_account
 from factories_month import CHOSEN, LONG_AGO, enter, make_policy, states
+from paging import every
 
 from server.access import Role
 from server.cli import main
@@ -365,16 +366,9 @@ def test_a_published_policy_is_never_changed(maker: httpx.Client, publisher: htt
 def test_the_list_of_policies_is_paged_without_gaps(service: Service, maker: httpx.Client) -> None:
     with service.database.write() as session:
         made = {str(make_policy(session, region="500116106", code="paged", version=n)) for n in range(1, 8)}
-    seen: list[str] = []
-    cursor: str | None = None
-    for _ in range(4):
-        params: dict[str, str | int] = {"region": "500116106", "code": "paged", "limit": 2}
-        if cursor:
-            params["cursor"] = cursor
-        page = maker.get("/v1/policies", params=params).json()
-        seen += [policy["id"] for policy in page["items"]]
-        cursor = page["next_cursor"]
-    assert (set(seen), len(seen), cursor) == (made, 7, None)
+    listed = every(maker, "/v1/policies", region="500116106", code="paged", limit=2)
+    seen = [policy["id"] for policy in listed]
+    assert (set(seen), len(seen)) == (made, 7)
     assert maker.get("/v1/policies", params={"cursor": "!!"}).json()["code"] == "bad-cursor"
 
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from factories_checkins import Cadre, World, check_in, fade, make_cadre, make_world, position, renewed
 from factories_devices import PhoneKey, sealed
 from factories_receipts import zaicun
+from paging import every
 from sqlalchemy import orm
 
 from server import ids
@@ -112,15 +113,8 @@ def test_a_replay_gives_the_same_receipt_byte_by_byte_after_a_rotation_too(
 
 def test_one_own_receipts_come_by_pages_in_the_order_of_the_chain(service: Service, cadre: Cadre) -> None:
     receipts = [put(service, cadre, NOON - timedelta(minutes=5 * n))[2]["receipt"] for n in range(5)]
-    found: list[Any] = []
-    cursor: str | None = ""
     with service.as_(cadre.token) as client:
-        while cursor is not None:
-            page = client.get(
-                "/v1/me/receipts", params={"limit": 2} | ({"cursor": cursor} if cursor else {})
-            ).json()
-            found += page["items"]
-            cursor = page["next_cursor"]
+        found = every(client, "/v1/me/receipts", limit=2)
         now = client.get("/v1/me/sync").json()["receipts"]
     assert [item["receipt"] for item in found] == receipts
     assert (now["seq"], text(now["hash"])) == (5, hashlib.sha256(receipts[-1].encode()).digest())

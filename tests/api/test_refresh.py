@@ -13,6 +13,7 @@ from conftest import Service, SetClock
 from factories_auth import make_account, tokens_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from paging import every
 
 from server.access import Role
 from server.auth import rules, sessions
@@ -438,15 +439,7 @@ def test_sessions_come_in_pages(service: Service, cadre: Account, clock: SetCloc
         clock.move(seconds=1)
         made.append(tokens_for(service, cadre))
     with service.as_(made[-1].access_token) as client:
-        found, cursor = [], None
-        while True:
-            page = client.get(
-                "/v1/auth/sessions", params={"limit": 2} | ({"cursor": cursor} if cursor else {})
-            )
-            found += [row["id"] for row in page.json()["items"]]
-            cursor = page.json()["next_cursor"]
-            if cursor is None:
-                break
+        found = [row["id"] for row in every(client, "/v1/auth/sessions", limit=2)]
         assert client.get("/v1/auth/sessions", params={"cursor": "x"}).json()["code"] == "bad-cursor"
     assert found == [str(one.session_id) for one in reversed(made)]
 

@@ -26,6 +26,7 @@ from factories_checkins import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from paging import every
 from shapely import Polygon, box
 
 from server import ids
@@ -108,15 +109,7 @@ def ask(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def changes(client: httpx.Client, one: str, limit: int = 50) -> list[dict[str, Any]]:
-    found, cursor = [], None
-    while True:
-        query = {"limit": limit, **({"cursor": cursor} if cursor else {})}
-        page = client.get(f"/v1/rejudgings/{one}/changes", params=query)
-        assert page.status_code == 200, page.text
-        found += page.json()["items"]
-        cursor = page.json()["next_cursor"]
-        if cursor is None:
-            return found
+    return every(client, f"/v1/rejudgings/{one}/changes", limit=limit)
 
 
 def test_a_dry_run_tells_whose_days_would_change_and_a_second_officer_applies_it(place: Place) -> None:
@@ -173,15 +166,7 @@ def test_what_was_dropped_changes_nothing(place: Place) -> None:
 
 
 def listed(client: httpx.Client, **query: str) -> list[dict[str, Any]]:
-    found, cursor = [], None
-    while True:
-        page = client.get(
-            "/v1/rejudgings", params={**query, "limit": 3, **({"cursor": cursor} if cursor else {})}
-        )
-        found += page.json()["items"]
-        cursor = page.json()["next_cursor"]
-        if cursor is None:
-            return found
+    return every(client, "/v1/rejudgings", limit=3, **query)
 
 
 def test_what_is_approved_is_what_was_shown(place: Place) -> None:

@@ -12,6 +12,7 @@ from conftest import Service, SetClock
 from factories_auth import add_grant
 from factories_checkins import Cadre, World, add_version, make_cadre, make_world, renewed
 from factories_review import assess, honest, officer, tap
+from paging import every
 from shapely import box
 
 from server import ids
@@ -67,15 +68,7 @@ def reviewed(service: Service, clock: SetClock, world: World) -> Iterator[Review
 
 def listed(client: httpx.Client, **query: Any) -> list[dict[str, Any]]:
     """Read the whole queue, three items a page."""
-    found: list[dict[str, Any]] = []
-    cursor: dict[str, str] = {}
-    while True:
-        answer = client.get("/v1/reviews", params={"limit": 3, **query, **cursor})
-        assert answer.status_code == 200, answer.text
-        found += answer.json()["items"]
-        if answer.json()["next_cursor"] is None:
-            return found
-        cursor = {"cursor": answer.json()["next_cursor"]}
+    return every(client, "/v1/reviews", limit=3, **query)
 
 
 def own(service: Service, cadre: Cadre, path: str) -> Any:

@@ -21,6 +21,7 @@ from factories_roster import (
     posting_body,
     roster_world,
 )
+from paging import every
 
 from server import ids
 from server.access import Role
@@ -49,14 +50,7 @@ def test_a_unit_is_entered_once_and_its_name_is_taken(world: World) -> None:
 def test_units_page_by_cursor_without_loss(world: World) -> None:
     with world.service.database.write() as session:
         made = {str(make_unit(session, f"分页单位{i:02d}").id) for i in range(7)}
-    seen: list[str] = []
-    params: dict[str, str | int] = {"q": "分页单位", "limit": 3}
-    while True:
-        page = world.district.get("/v1/units", params=params).json()
-        seen += [item["id"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            break
-        params["cursor"] = page["next_cursor"]
+    seen = [item["id"] for item in every(world.district, "/v1/units", q="分页单位", limit=3)]
     assert len(seen) == 7
     assert set(seen) == made
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import pytest
 from conftest import Service
@@ -27,6 +26,7 @@ from factories_roster import (
     posting_body,
     roster_world,
 )
+from paging import every
 
 from server import ids
 from server.access import Role
@@ -152,14 +152,7 @@ def test_people_are_found_by_name_number_village_town_unit_and_day(world: World)
 
 def test_pages_of_people_hold_everybody_once(world: World) -> None:
     made = [world.person(FAR, name=f"分页人{i}") for i in range(5)]
-    seen: list[str] = []
-    params: dict[str, Any] = {"q": "分页人", "limit": 2}
-    while True:
-        page = world.other_town.get("/v1/people", params=params).json()
-        seen += [item["id"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            break
-        params["cursor"] = page["next_cursor"]
+    seen = [item["id"] for item in every(world.other_town, "/v1/people", q="分页人", limit=2)]
     assert sorted(seen) == sorted(map(str, made))
 
 
