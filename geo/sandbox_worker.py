@@ -14,7 +14,7 @@ _LIBRARIES_BYTES = 256 * 2**20  # Address space of code and tables, which is not
 def main(arguments: list[str]) -> None:
     """Run the task named by the arguments: task, memory in bytes, processor time in seconds."""
     task, memory_bytes, cpu_s = arguments[0], int(arguments[1]), int(arguments[2])
-    _bind(memory_bytes, cpu_s)
+    bind(memory_bytes, cpu_s)
     from shapely.errors import GEOSException  # noqa: PLC0415  Only now: see _read.
 
     try:
@@ -30,13 +30,13 @@ def main(arguments: list[str]) -> None:
     sys.stdout.buffer.flush()
 
 
-def _bind(memory_bytes: int, cpu_s: int) -> None:
-    """Take the bounds: memory, processor time, and no file written at all."""
+def bind(memory_bytes: int, cpu_s: int, *, file_bytes: int = 0) -> None:
+    """Take the bounds: memory, processor time, and what may be written to a file, by default nothing at all."""
     bounds = [
         (resource.RLIMIT_DATA, memory_bytes, memory_bytes),
         (resource.RLIMIT_AS, memory_bytes + _LIBRARIES_BYTES, memory_bytes + _LIBRARIES_BYTES),
         (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),
-        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_FSIZE, file_bytes, file_bytes),
         (resource.RLIMIT_CORE, 0, 0),
     ]
     for what, soft, hard in bounds:

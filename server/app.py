@@ -22,6 +22,8 @@ from server import (
 )
 from server import settings as settings_module
 from server.admission import Admission
+from server.attachments import routes as attachments
+from server.attachments.service import Stores
 from server.auth import account_routes as accounts
 from server.auth import device_routes as devices
 from server.auth import routes as auth
@@ -96,6 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # An address with a slash too many is unknown (404), not a way to another host.
     )
     app.state.settings = given
+    app.state.attachments = Stores.of(given)
     app.state.admission = Admission(given.requests_at_once)
     app.state.doorkeeper = Doorkeeper(given)
     app.state.misuses = Misuses()
@@ -113,6 +116,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.body_limits["/v1/auth/"] = auth.BODY_LIMIT
     for each in (auth, accounts, devices):
         app.include_router(each.router)
+    app.state.body_limits.update(attachments.body_limits(given))
+    app.include_router(attachments.router)
+    app.include_router(attachments.files)
     requests = (corrections, appeal_routes)
     for room in (month, outages, *requests, compliance, sync_routes, privacy, review, rejudgings):
         app.include_router(room.router)
@@ -125,6 +131,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app,
         open_to_all=(
             "auth-login", "auth-activate", "auth-refresh", "service-time", "receipts-keys", "notices-current", "notices-one",
+            "attachments-file",
         ),
     )  # fmt: skip
     observed.install(app, given)  # Last, because the last layer added is the outermost.

@@ -21,6 +21,8 @@ import sqlalchemy as sa
 
 from server import cluster, safety, setting_texts
 from server import settings as settings_module
+from server.attachments import storage
+from server.attachments.storage import StorageFault
 from server.cluster import ClusterError
 from server.db import Database
 from server.safety import Severity
@@ -162,6 +164,7 @@ def _disk(settings: Settings) -> Iterator[Line]:
     places = {
         settings.var.resolve(),
         settings.keys_dir.resolve(),
+        storage.folder_of(settings).resolve(),
         Path("/var/lib/postgresql"),
         Path("/var/backups"),
     }
@@ -260,6 +263,34 @@ def _keys(settings: Settings) -> Line:
     return Line("keys", "ok", f"{folder} 中有 {len(found)} 个密钥。", f"{len(found)} keys in {folder}.")
 
 
+def _attachments(settings: Settings) -> Line:
+    """Write, read and delete in the store of attachments, and tell what lies there."""
+    place = settings.attachments_s3 or str(storage.folder_of(settings))
+    try:
+        if not settings.attachments_s3 and not storage.folder_of(settings).exists():
+            zh, en = "尚未建立，首次上传时生成", "is not there yet; the first upload makes it"
+            return Line(
+                "attachments", "ok", f"附件目录 {place} {zh}。", f"The folder of attachments {place} {en}."
+            )
+        store = storage.opened(settings)
+        store.probe()
+        found = [each.size for each in store.listed()]
+    except StorageFault as fault:
+        return Line(
+            "attachments",
+            "wrong",
+            f"附件存储 {place} 不可用：{fault}。",
+            f"Attachments cannot be kept in {place}: {fault}.",
+        )
+    size = f"{sum(found) / (1 << 20):.1f} MiB"
+    return Line(
+        "attachments",
+        "ok",
+        f"附件存储 {place} 可读写，有 {len(found)} 个内容，共 {size}。",
+        f"Attachments are kept in {place}: {len(found)} contents, {size}.",
+    )
+
+
 # --- the database --------------------------------------------------------------------------------------------------
 
 
@@ -319,6 +350,7 @@ def looked_at(settings: Settings) -> list[Line]:
         _clock(),
         *_disk(settings),
         _keys(settings),
+        _attachments(settings),
         _port(settings),
         *_database(settings),
     ]

@@ -78,6 +78,7 @@ TAGS = [
         "description": "告知书、谁看过我的记录、本人数据 / the notice, who looked, one's own data",
     },
     {"name": "corrections", "description": "补签与申诉 / corrections and appeals"},
+    {"name": "attachments", "description": "附件：照片与文件 / attachments: photos and documents"},
     {"name": "month", "description": "政策与节假日历 / policies and calendars"},
     {"name": "evidence", "description": "故障登记 / outages"},
     {"name": "places", "description": "区划、点位、边界 / regions, zones, boundaries"},
@@ -150,6 +151,36 @@ _HEADERS = {
         "description": "答复随哪些请求头而不同 / which request headers choose the answer",
         "schema": {"type": "string"},
     },
+    "Upload-Offset": {
+        "description": "已收到的字节数，从此续传 / bytes that have arrived; go on from here (draft-ietf-httpbis-resumable-upload)",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Upload-Complete": {
+        "description": "?1 已全部收到并存放 / ?1: all of it arrived and is stored",
+        "required": True,
+        "schema": {"enum": ["?0", "?1"]},
+    },
+    "Upload-Length": {
+        "description": "登记的字节数 / bytes that were announced",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "Accept-Ranges": {
+        "description": "可按字节范围下载 / ranges of bytes can be asked for",
+        "required": True,
+        "schema": {"const": "bytes"},
+    },
+    "Content-Range": {
+        "description": "这是哪些字节 / which bytes these are (RFC 9110 section 14.4)",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^bytes ([0-9]+-[0-9]+|[*])/[0-9]+$"},
+    },
+    "Content-Disposition": {
+        "description": "只作下载，文件名由服务器定 / for download alone, under the server's own name",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^attachment; filename="},
+    },
     "Allow": {
         "description": "此地址支持的方法 / the methods of this address",
         "required": True,
@@ -221,6 +252,7 @@ _OF_STATUS = {
     "401": ("WWW-Authenticate",),
     "412": ("ETag",),
     "415": ("Accept", "Accept-Encoding"),
+    "416": ("Content-Range",),
     "429": ("Retry-After", "RateLimit"),
     "503": ("Retry-After",),
 }

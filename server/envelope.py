@@ -31,11 +31,11 @@ LARGEST_HEADERS = 32 << 10
 PREFLIGHT_LASTS_S = 7_200
 """Seconds a browser may remember a preflight: Chromium's own limit."""
 EXPOSED = (
-    "Content-Language, Deprecation, DPoP-Nonce, ETag, Idempotent-Replay, Link, Location, RateLimit, RateLimit-Policy, Retry-After, "
-    "Sandbox, Sunset, WWW-Authenticate, X-Request-Id, Zaicun-Client-Minimum"
+    "Accept-Ranges, Content-Disposition, Content-Language, Content-Range, Deprecation, DPoP-Nonce, ETag, Idempotent-Replay, Link, Location, RateLimit, RateLimit-Policy, Retry-After, "
+    "Sandbox, Sunset, Upload-Complete, Upload-Length, Upload-Offset, WWW-Authenticate, X-Request-Id, Zaicun-Client-Minimum"
 )
 """What a page of a configured origin may read besides the safelisted response headers."""
-ALLOWED = "Accept, Accept-Language, Authorization, Content-Type, DPoP, If-Match, If-None-Match, X-Request-Id, Zaicun-Client"
+ALLOWED = "Accept, Accept-Language, Authorization, Content-Type, DPoP, If-Match, If-None-Match, Range, Upload-Complete, Upload-Offset, X-Request-Id, Zaicun-Client"
 METHODS = "GET, HEAD, PUT, POST, PATCH, DELETE"
 NEVER_TOO_OLD = ("/v1/check-ins/", "/v1/auth/", "/v1/time")
 """A check-in is taken from every client, however old, and so is what it needs to be sent: a token."""

@@ -12,6 +12,7 @@ _FILE = Path(__file__).with_name("examples.json")
 _PARAMETERS = {
     "account_id": "账号 / the account",
     "appeal_id": "申诉 / the appeal",
+    "attachment_id": "附件 / the attachment",
     "checkin_id": "签到编号，由手机生成（UUIDv7）/ the check-in's id, made by the phone (UUIDv7)",
     "columns": "列的对应，如 code=村代码 / which column is which, like code=村代码",
     "correction_id": "补签申请 / the correction",
@@ -30,6 +31,7 @@ _PARAMETERS = {
     "region": "区划代码前缀 / prefix of region codes",
     "review_id": "复核事项 / the item of the review queue",
     "rejudging_id": "试算编号 / the dry run",
+    "token": "下载链接中的凭证 / the last part of the link",
     "valid_until": "到何时失效（不含），缺省无限期 / in force until then (exclusive); without end by default",
     "version_id": "边界版本 / the version of a boundary",
     "zone_id": "点位范围 / the zone",

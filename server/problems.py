@@ -291,6 +291,32 @@ HIGHER_APPROVER_REQUIRED = Kind(
 NOT_THE_AUTHOR = Kind("not-the-author", 403, "只有录入人可以撤回", "Only whoever entered it can withdraw it")
 APPEAL_MADE = Kind("appeal-made", 409, "对此决定已提出过申诉", "An appeal against this decision was made")
 APPEAL_TOO_LATE = Kind("appeal-too-late", 409, "申诉期限已过", "The time for an appeal is over")
+ATTACHMENT_QUOTA = Kind("attachment-quota", 409, "附件空间不足", "There is no room left for attachments")
+ATTACHMENT_REFUSED = Kind("attachment-refused", 422, "不收此文件", "The file is not taken")
+ATTACHMENT_UNKNOWN = Kind(
+    "attachment-unknown",
+    422,
+    "没有这些可用的附件",
+    "These are not attachments of yours that are ready",
+)
+ATTACHMENT_LINKED = Kind(
+    "attachment-linked", 409, "附件已附于记录", "The attachment is attached to something"
+)
+ATTACHMENT_NOT_READY = Kind(
+    "attachment-not-ready", 409, "附件尚未传完或已淡化", "The attachment has no content"
+)
+UPLOAD_OFFSET = Kind("upload-offset", 409, "续传位置不符", "The upload stands at another offset")
+UPLOAD_OVER = Kind("upload-over", 409, "附件已淡化", "The upload is over")
+UPLOAD_DAMAGED = Kind(
+    "upload-damaged",
+    409,
+    "收到的内容与所写的 SHA-256 不符，请从头重传",
+    "The content differs from its SHA-256; begin anew",
+)
+RANGE_NOT_SATISFIABLE = Kind("range-not-satisfiable", 416, "没有所请求的字节", "There are no such bytes")
+STORAGE_UNAVAILABLE = Kind(
+    "storage-unavailable", 503, "附件存储暂时不可用", "Attachments cannot be stored or read at present"
+)
 NO_POLICY = Kind("no-policy", 409, "该月没有已发布的政策", "No published policy governs this month")
 
 # --- check-ins

@@ -19,6 +19,8 @@ from sqlalchemy import orm
 
 from server import audit, clock, clock_watch, jobs, logs, runtime, vitals
 from server import settings as settings_module
+from server.attachments import sweeping
+from server.attachments.service import Stores
 from server.checkins import late, rejudging
 from server.checkins.rules import Cause
 from server.compliance import recomputing
@@ -122,6 +124,8 @@ JOBS = (
     Job("fade", 3, 10, fade),
     Job("watch-fleet", 3, 25, watch_fleet),  # After the fading: points that it took are forgotten here too.
     Job("purge", 3, 40, purge),
+    Job("forget-attachments", 3, 50, sweeping.forget),
+    Job("sweep-attachments", 4, 0, sweeping.sweep),  # After it: files go by the rows that are committed.
 )
 ASSESS_S = 15
 """How often it is looked whether check-ins have come that plausibility has not seen."""
@@ -181,6 +185,7 @@ def serve(settings: Settings) -> None:
     # Its sessions carry its name: by them the service tells whether a scheduler lives (vitals.py).
     named = sa.make_url(settings.database_url).update_query_dict({"application_name": vitals.SCHEDULER})
     database = Database(named.render_as_string(hide_password=False), pool_size=3, statement_timeout_s=600)
+    sweeping.use(Stores.of(settings))
     catch_up(database)
     scheduler = BlockingScheduler(timezone=ZONE)
     for job in JOBS:

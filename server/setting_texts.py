@@ -5,7 +5,7 @@ A test holds this against the settings and README's table, so that a new setting
 
 from collections.abc import Mapping
 
-SECRET = frozenset({"metrics_token"})
+SECRET = frozenset({"attachments_s3_key", "attachments_s3_secret", "metrics_token"})
 """Shown as "set", never as they are; of the databases' addresses the password is hidden."""
 
 TEXTS: Mapping[str, tuple[str, str]] = {
@@ -101,6 +101,29 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "device_approval": (
         "更换或增加手机除确认码外还须镇里同意",
         "another phone needs the town's approval, not only a code of the first",
+    ),
+    "attachments": (
+        "附件目录，须备份；空则为 var/attachments",
+        "folder of the attachments; back it up; empty: var/attachments",
+    ),
+    "attachments_s3": (
+        "附件内容改存于 S3 兼容存储：s3://桶/前缀；空则存于附件目录",
+        "contents lie in a store that speaks S3 instead, s3://bucket/prefix; empty: in the folder",
+    ),
+    "attachments_s3_endpoint": ("S3 存储的地址", "address of the S3 store; empty: Amazon's"),
+    "attachments_s3_region": ("S3 存储的区域", "region of the S3 store"),
+    "attachments_s3_key": ("S3 访问密钥的编号", "id of the S3 access key"),
+    "attachments_s3_secret": ("S3 访问密钥", "the S3 access key"),
+    "attachment_mb": ("单个附件最大 MiB", "MiB of the largest attachment"),
+    "attachment_quota_mb": ("每账号附件共占 MiB", "MiB of all attachments of one account"),
+    "attachment_unlinked_h": (
+        "未传完或未附于任何记录的附件保留小时数",
+        "hours after which what is unfinished or attached to nothing is swept",
+    ),
+    "attachment_link_s": ("下载链接有效秒数", "seconds that a link to an attachment stands"),
+    "attachments_kept_days": (
+        "已附附件的内容保留天数，期满淡化（法定保留的除外）",
+        "days after which the content of what is attached fades, but for legal holds",
     ),
     "sandbox": ("试用环境：数据带标记，令牌在别处无效", "a place to try things out; its data is marked"),
     "owner_name": ("运行单位名称", "who runs this service"),

@@ -73,6 +73,17 @@ class Settings:
     metrics_dir: Path | None = None  # Where the workers count; None: a folder of its own, made and removed.
     device_keys_from: str = ""  # From this day (Beijing) on cadres log in with a key of their phone alone.
     device_approval: bool = False  # Another phone needs the town's approval, not only a code of the first.
+    attachments: Path | None = None  # The folder of attachments; None: `var`/attachments.
+    attachments_s3: str = ""  # s3://bucket/prefix: contents lie there instead; empty: in the folder.
+    attachments_s3_endpoint: str = ""  # Empty: Amazon's, by the region.
+    attachments_s3_region: str = "us-east-1"
+    attachments_s3_key: str = ""  # The id of the access key.
+    attachments_s3_secret: str = field(default="", repr=False)
+    attachment_mb: int = 16  # The largest file, in MiB.
+    attachment_quota_mb: int = 500  # All files of one account together.
+    attachment_unlinked_h: int = 168  # What is attached to nothing by then is swept.
+    attachment_link_s: int = 300  # How long a link to a content stands.
+    attachments_kept_days: int = 1096  # Then what is attached fades.
     sandbox: bool = (
         False  # A place to try things out: its data is marked, its tokens are worth nothing elsewhere.
     )
@@ -167,6 +178,11 @@ def _check(settings: Settings) -> None:
         "quota_read": (0, 1_000_000),
         "quota_write": (0, 1_000_000),
         "quota_heavy": (0, 1_000_000),
+        "attachment_mb": (1, 256),
+        "attachment_quota_mb": (1, 1_000_000),
+        "attachment_unlinked_h": (1, 8_760),
+        "attachment_link_s": (10, 3_600),
+        "attachments_kept_days": (366, 36_525),  # The database itself lets nothing younger than a year go.
     }
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)
@@ -185,6 +201,7 @@ def _check(settings: Settings) -> None:
     ):
         _check_day(f"ZAICUN_{name}", day)
     _check_deadlines(settings)
+    _check_attachments(settings)
     _check_clients(settings)
     _check_observed(settings)
     loopback = settings.host in {"127.0.0.1", "::1", "localhost"}
@@ -218,6 +235,22 @@ def _check_day(name: str, day: str) -> None:
         _ = day and date.fromisoformat(day)
     except ValueError:
         raise SettingsFault(f"{name}={day!r} must be a day, like 2027-03-01.") from None
+
+
+def _check_attachments(settings: Settings) -> None:
+    """Refuse a store that cannot be meant. Keys are not repeated."""
+    place, endpoint = settings.attachments_s3, settings.attachments_s3_endpoint
+    told = urlsplit(place)
+    if place and (told.scheme != "s3" or not told.netloc or told.query or "@" in told.netloc):
+        raise SettingsFault("ZAICUN_ATTACHMENTS_S3 must be written s3://bucket or s3://bucket/prefix.")
+    if place and not (settings.attachments_s3_key and settings.attachments_s3_secret):
+        raise SettingsFault(
+            "ZAICUN_ATTACHMENTS_S3 needs ZAICUN_ATTACHMENTS_S3_KEY and ZAICUN_ATTACHMENTS_S3_SECRET."
+        )
+    if endpoint and urlsplit(endpoint).scheme not in {"http", "https"}:
+        raise SettingsFault(
+            "ZAICUN_ATTACHMENTS_S3_ENDPOINT must begin with https:// (or http:// on this machine)."
+        )
 
 
 def _check_address(name: str, url: str) -> None:

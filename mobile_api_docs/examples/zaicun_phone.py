@@ -199,7 +199,7 @@ class Phone:
             answer = self._exchange("POST", path, body)
             if answer.status_code not in {429, 503}:
                 break
-            self.pause(_backoff(attempt, answer.headers.get("Retry-After")))
+            self.pause(backoff(attempt, answer.headers.get("Retry-After")))
         found = _read(answer, "access_token")
         if not answer.is_success:
             raise Refused(answer.status_code, found)
@@ -308,7 +308,7 @@ class Phone:
             except Refused as refused:  # The token could not be renewed.
                 if not refused.passing:
                     raise
-            self.pause(_backoff(attempt, retry_after))
+            self.pause(backoff(attempt, retry_after))
         return None
 
     def _sent(self, entries: list[Json]) -> httpx.Response:
@@ -379,32 +379,47 @@ class Phone:
 
     # --- everything else
 
-    def call(self, method: str, path: str, body: Json | None = None) -> httpx.Response:
-        """Send a request with the access token, renewing it once when it is refused."""
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send a request with the access token, renewing it once when it is refused. `content` is bytes instead of JSON."""
         for last in (False, True):
             if self.access is None:
                 self.renew()
-            response = self._exchange(method, path, body, self.access)
+            response = self._exchange(method, path, body, self.access, content=content, headers=headers)
             if last or self.refresh is None or not _token_refused(response):
                 return response
             self.access = None
         raise AssertionError("unreachable")
 
     def _exchange(
-        self, method: str, path: str, body: Json | None, token: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: Json | None,
+        token: str | None = None,
+        *,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Send a request, with the proof of the key where one is wanted; once more with the nonce the server asks for."""
         for last in (False, True):
-            headers = self._headers()
+            carried = {**self._headers(), **(headers or {})}
             # A check-in needs no proof: it was signed itself, days ago perhaps, and is not about the request.
             sends_check_ins = path == BATCH or (method == "PUT" and path.startswith("/v1/check-ins/"))
             proven = token is None or (self.bound and not sends_check_ins)
             if token is not None:
-                headers["Authorization"] = f"{'DPoP' if self.bound and proven else 'Bearer'} {token}"
+                carried["Authorization"] = f"{'DPoP' if self.bound and proven else 'Bearer'} {token}"
             if self.key is not None and proven:
                 url = str(self._http.build_request(method, path).url).partition("?")[0]
-                headers["DPoP"] = self.key.proof(method, url, self.nonce, token)
-            response = self._http.request(method, path, json=body, headers=headers)
+                carried["DPoP"] = self.key.proof(method, url, self.nonce, token)
+            response = self._http.request(method, path, json=body, content=content, headers=carried)
             self.nonce = response.headers.get("DPoP-Nonce", self.nonce)
             if last or not _nonce_wanted(response):
                 return response
@@ -498,7 +513,7 @@ def _token_refused(response: httpx.Response) -> bool:
     return str(_read(response)["code"]).startswith("token-")
 
 
-def _backoff(attempt: int, retry_after: str | None = None) -> float:
+def backoff(attempt: int, retry_after: str | None = None) -> float:
     """Seconds to wait: what the server asks for or 2^n, plus jitter, so that phones do not come back all at once."""
     asked = float(retry_after) if retry_after and retry_after.isdigit() else min(60.0, 0.5 * 2**attempt)
     return asked * (1 + random.random() / 2)  # noqa: S311  Jitter, not a secret.

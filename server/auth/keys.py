@@ -45,6 +45,7 @@ class Purpose(StrEnum):
     ACCESS = "access"  # ES256, signs access tokens.
     REFRESH = "refresh"  # 256 random bits, from which refresh tokens are derived.
     ANCHOR = "anchor"  # 256 random bits, by which time anchors are known again; nobody else ever checks them.
+    LINK = "link"  # 256 random bits, by which links to attachments are known again.
     RECEIPT = "receipt"  # Ed25519, signs receipts; its public half is kept for ever.
 
 

@@ -19,6 +19,7 @@ from server.postgres import sync_folder
 
 FORMAT = 1
 MANIFEST, DUMP, SEALED, KEYS = "manifest.json", "database.dump", "keys.sealed", "keys/"
+ATTACHMENTS = "attachments/"
 CHUNK = 1 << 20
 _MOST_MANIFEST = 1 << 20
 

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from server import clock, cluster
 from server import settings as settings_module
 from server.auth.commands import keys
-from server.backup import key_files, making, restoring
-from server.backup.archive import BackupFault, Manifest, Reader
+from server.backup import attachment_files, key_files, making, restoring
+from server.backup.archive import ATTACHMENTS, BackupFault, Manifest, Reader
 from server.console import plainly, say
 from server.problems import Problem
 from server.settings import Settings, SettingsFault
@@ -67,26 +67,54 @@ def _passphrase(file: Path | None) -> bytes | None:
     "--without-keys", is_flag=True, help="Leave the key set out; back it up apart (zaicun keys backup)."
 )
 @click.option(
+    "--without-attachments",
+    is_flag=True,
+    help="Leave the contents of attachments out; copy their folder apart.",
+)
+@click.option(
     "--keep", type=click.IntRange(1, 10_000), help="Of a folder's backups, delete all but the newest so many."
 )
 @PASSPHRASE
 @_told
-def backup(target: Path, *, without_keys: bool, keep: int | None, passphrase_file: Path | None) -> None:
-    """Back up the database and the keys to TARGET, a new file or a folder, while the service serves (备份)."""
+def backup(
+    target: Path,
+    *,
+    without_keys: bool,
+    without_attachments: bool,
+    keep: int | None,
+    passphrase_file: Path | None,
+) -> None:
+    """Back up the database, the keys and the attachments to TARGET, a new file or a folder, while the service serves (备份)."""
     if keep is not None and not target.is_dir():
         raise click.BadParameter("needs a folder as TARGET", param_hint="--keep")
     settings = settings_module.load()
     name = making.file_name(settings.district_code, clock.now())
     file = target / name if target.is_dir() else target
     with _as_owner(settings) as (owner_url, _):
-        manifest = making.make(
-            owner_url, settings, file, with_keys=not without_keys, passphrase=_passphrase(passphrase_file)
+        manifest, missing = making.make(
+            owner_url,
+            settings,
+            file,
+            with_keys=not without_keys,
+            passphrase=_passphrase(passphrase_file),
+            with_attachments=not without_attachments,
         )
         _describe(file, manifest)
+        _tell_missing(missing)
         _note(owner_url, manifest)
     if keep is not None:
         for path in making.prune(target, keep):
             click.echo(f"已删除旧备份 / deleted the old backup: {path.name}")
+
+
+def _tell_missing(missing: list[str]) -> None:
+    """Tell of contents that rows name and the folder does not have: those were lost before this backup."""
+    if missing:
+        click.echo(
+            f"△ {len(missing)} 个附件的内容不在目录中 / contents of attachments are not in the folder: "
+            f"{', '.join(name[:12] for name in missing[:5])}",
+            err=True,
+        )
 
 
 def _note(owner_url: str, manifest: Manifest) -> None:
@@ -144,6 +172,9 @@ def restore(
         # Before the migration, which may have to be run again: data without its keys would be half a restore.
         if files:
             _put_back(settings, files)
+        number = attachment_files.put_back(reader, settings)
+        if number:
+            click.echo(f"✓ {number} 个附件已放回 / contents of attachments are back")
         restoring.finish(owner_url, role, say=say)
     if not keep_sessions:
         click.echo("  所有登录已失效，需重新登录 / all sessions have ended; everybody logs in again")
@@ -197,6 +228,8 @@ def _describe(file: Path, manifest: Manifest) -> None:
     click.echo(
         f"  {manifest.made_at}  zaicun {manifest.version}  schema {manifest.schema or '-'}  {manifest.district}"
     )
+    held = sum(name.startswith(ATTACHMENTS) for name in manifest.members)
+    click.echo(f"  {held} 个附件 / contents of attachments")
     click.echo(f"  {len(manifest.counts)} 张表 / tables, {rows} 行 / rows; {kept}")
 
 

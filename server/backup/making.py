@@ -11,7 +11,7 @@ import psycopg
 from psycopg import IsolationLevel, sql
 
 from server import clock, jobs, vitals
-from server.backup import archive, key_files, programs
+from server.backup import archive, attachment_files, key_files, programs
 from server.backup.archive import BackupFault, Manifest
 from server.db import Database
 from server.settings import Settings
@@ -53,9 +53,17 @@ def major(connection: psycopg.Connection) -> int:
 
 
 def make(
-    owner_url: str, settings: Settings, target: Path, *, with_keys: bool, passphrase: bytes | None
-) -> Manifest:
-    """Write a backup of the database and the keys to the new file `target` and return what it holds.
+    owner_url: str,
+    settings: Settings,
+    target: Path,
+    *,
+    with_keys: bool,
+    passphrase: bytes | None,
+    with_attachments: bool = True,
+) -> tuple[Manifest, list[str]]:
+    """Write a backup of the database, the keys and the attachments to the new file `target`.
+
+    Returns what it holds, and the contents that rows name and the folder does not have.
 
     Reads as the owner of the tables, in one snapshot, while the service serves. Raises BackupFault; then there is no
     file.
@@ -77,7 +85,8 @@ def make(
             _dump(owner_url, str(row[0]) if row else "", writer, major(connection))
             if with_keys:
                 key_files.add(writer, settings.keys_dir, passphrase)
-            return writer.finish(manifest)
+            missing = attachment_files.add(writer, connection, settings) if with_attachments else []
+            return writer.finish(manifest), missing
 
 
 def note(owner_url: str, manifest: Manifest) -> None:

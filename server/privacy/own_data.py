@@ -34,6 +34,8 @@ _REQUESTS = "SELECT id FROM corrections WHERE person_id = me.person UNION ALL SE
 OWN: Mapping[str, str] = {
     "accounts": "id = me.account",
     "appeals": _PERSON,
+    "attachment_links": "attachment_id IN (SELECT id FROM attachments WHERE account_id = me.account)",
+    "attachments": _ACCOUNT,
     "audit_log": "(subject_kind = 'account' AND subject_id = CAST(me.account AS text))"
     " OR (subject_kind = 'person' AND subject_id = CAST(me.person AS text)) OR actor_id = me.account",
     "away_spans": _PERSON,

@@ -13,6 +13,7 @@ WHAT: Mapping[What, tuple[str, str]] = {
     What.ATTEMPTS: ("未被接受的签到", "refused check-ins"),
     What.REQUEST: ("更正或申诉", "a correction or an appeal"),
     What.SIGNALS: ("可信度提示及其依据", "plausibility signals and their evidence"),
+    What.ATTACHMENT: ("附件", "an attachment"),
     What.EVIDENCE: ("证明材料", "the evidence of a proof"),
 }
 ROLES: Mapping[str, tuple[str, str]] = {

@@ -357,6 +357,25 @@ def withdraw_outage(aim: Aim) -> Sent:
     return Sent({"outage_id": aim.outage}, body={"reason": "误录"})
 
 
+# --- attachments
+@_aim
+def attachment(_: Aim) -> Sent:
+    told = {"size": 100, "sha256": "0" * 64, "media_type": "image/jpeg", "name": "照片.jpg"}
+    return Sent(body={"id": _new(), **told})
+
+
+@_aim
+def piece(aim: Aim) -> Sent:
+    """Send nothing at the beginning, so that the next to ask finds the upload as it was."""
+    headers = {"Content-Type": "application/partial-upload", "Upload-Offset": "0", "Upload-Complete": "?0"}
+    return Sent({"attachment_id": aim.attachment}, headers=headers, content=b"")
+
+
+@_aim
+def uploaded(aim: Aim) -> Sent:
+    return Sent({"attachment_id": aim.uploaded})
+
+
 # --- corrections and appeals
 @_aim
 def correction_for(aim: Aim) -> Sent:

@@ -39,6 +39,8 @@ from geo.faults import Severity
 from geo.zones import ZoneKind, circle
 from server import audit, clock, ids, state
 from server.access import Role
+from server.attachments.models import Attachment
+from server.attachments.rules import AttachmentState, MediaType
 from server.auth import codes, sessions, tokens
 from server.auth.doorkeeper import Doorkeeper
 from server.auth.models import Account, DeviceEvent, DeviceKey, GrantRevocation, LoginSession
@@ -305,6 +307,7 @@ class Builder:
                 in_session=opened.session_id, reason="",
             )
         )  # fmt: skip
+        self._attachments(session, target, account)
         target.ids |= {
             "account": str(account.id),
             "login": account.login,
@@ -318,6 +321,22 @@ class Builder:
             "device": [f"机型{account.login}"],
             "event": [f"记录{account.login}"],
         }
+
+    def _attachments(self, session: orm.Session, target: Target, account: Account) -> None:
+        """Add an upload on its way, and one that is there."""
+        mark = f"附件{next(self.numbers)}巳"
+        for name, stage in (("attachment", AttachmentState.OPEN), ("uploaded", AttachmentState.READY)):
+            ready = stage is AttachmentState.READY
+            row = Attachment(
+                id=ids.new_id(), account_id=account.id, made_at=NOW, name=mark, declared_type=MediaType.JPEG, size=100,
+                sha256=bytes(32), keep_position=ready, state=stage, content="0" * 64 if ready else None,
+                media_type=MediaType.JPEG if ready else None, bytes=90 if ready else None,
+                finished_at=NOW if ready else None,
+            )  # fmt: skip
+            session.add(row)
+            target.ids[name] = str(row.id)
+        session.flush()
+        target.secrets["attachment"] = [mark]
 
     def _check_in(self, session: orm.Session, target: Target, person: UUID) -> None:
         """Add a check-in of today with a note and a position, its month, and a refused attempt."""

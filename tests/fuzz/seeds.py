@@ -14,15 +14,19 @@ import struct
 import sys
 import tempfile
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "geo")]
 
 import boundary_files as files  # noqa: E402  After the path.
+import factories_attachments as made_files  # noqa: E402  After the path.
+import fuzz_attachment  # noqa: E402  After the path.
 import fuzz_boundary  # noqa: E402
 import fuzz_roster  # noqa: E402
 import fuzz_token  # noqa: E402
+import hostile_files  # noqa: E402  As above.
 import openpyxl  # noqa: E402
 import parts  # noqa: E402
 import shapely  # noqa: E402
@@ -88,6 +92,25 @@ def _shapefile(archive: bytes) -> list[bytes]:
     return [found.get(name.rpartition(".")[2], b"")[:3_000] for name in fuzz_boundary.SHAPEFILE]
 
 
+def attachment() -> Iterable[bytes]:
+    """Yield inputs for fuzz_attachment.py."""
+    picture, document, exif = (bytes([number]) for number in range(3))
+    for made in (
+        made_files.jpeg(40, 30),
+        made_files.png(24, 16),
+        made_files.webp(40, 30),
+        fuzz_attachment.PHOTO,
+    ):
+        yield picture + made
+    yield document + made_files.pdf(2, Author="x")
+    for hostile in hostile_files.corpus():
+        if len(hostile.content) < LARGEST and hostile.name.startswith("active"):
+            yield document + hostile.content
+    told = made_files.exif(datetime(2026, 11, 19, 9, 30, tzinfo=UTC), lon=106.25, lat=-29.29, orientation=6)
+    yield exif + told.tobytes().removeprefix(b"Exif\0\0")
+    yield exif + b"MM\0*\0\0\0\x08\0\x01\x88\x25\0\x04\0\0\0\x01\0\0\0\x08"
+
+
 def roster() -> Iterable[bytes]:
     """Yield inputs for fuzz_roster.py."""
     csv, raw, packed = (bytes([number]) for number in range(3))
@@ -133,7 +156,12 @@ def token() -> Iterable[bytes]:
 
 def main() -> None:
     """Write the seeds of every fuzzer."""
-    for name, made in (("boundary", boundary()), ("roster", roster()), ("token", token())):
+    for name, made in (
+        ("attachment", attachment()),
+        ("boundary", boundary()),
+        ("roster", roster()),
+        ("token", token()),
+    ):
         folder = CORPUS / name
         folder.mkdir(parents=True, exist_ok=True)
         for content in made:

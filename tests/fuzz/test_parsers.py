@@ -18,7 +18,7 @@ from conftest import ROOT
 pytest.importorskip("atheris")  # There is none for the newest Pythons.
 SECONDS = int(os.environ.get("ZAICUN_PROVE_SECONDS", "0"))
 RUNS = 2_000
-FUZZERS = ("boundary", "roster", "token")
+FUZZERS = ("attachment", "boundary", "roster", "token")
 FUZZ = ROOT / "tests" / "fuzz"
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 import httpx
 import sqlalchemy as sa
 from conftest import Service
+from factories_attachments import announce, announcement, jpeg, send, upload
 from factories_auth import make_account, token_for, tokens_for
 from factories_checkins import LONG_AGO, Cadre, check_in, make_cadre, make_world
 from factories_devices import Keyed, bound
@@ -39,6 +40,8 @@ NO_AUDIT = {
     "checkins-put": "the check-in is itself a record that nobody can change: who, when, from which client",
     "checkins-batch": "so is each check-in of a queue",
     "time-anchor": "it tells the time and keeps nothing",
+    "attachments-announce": "its row tells who announced what and when, and holds nothing yet",
+    "attachments-link": "a look at somebody else's is written among the looks; at one's own nothing is told",
     "auth-refresh": "renewing a session is no deed; the session's row says when it was last used",
     "places-dry-run": "it shows what publishing would do and changes nothing",
 }
@@ -301,6 +304,27 @@ class Deeds:
     def calendars_import(self) -> Call:
         rows = f"date,kind,name\n{self.today.year + 3}-01-01,holiday,{new()[-6:]}\n".encode()
         return lambda: self.district.post(f"/v1/calendars/{self.today.year + 3}", content=rows)
+
+    # --- attachments
+    def _announced(self) -> str:
+        self.asked_days += 1
+        return announce(self.phone, jpeg(40, 30, seed=self.asked_days))
+
+    def attachments_announce(self) -> Call:
+        body = announcement(jpeg())
+        return lambda: self.phone.post("/v1/attachments", json=body)
+
+    def attachments_append(self) -> Call:
+        one = self._announced()
+        return lambda: send(self.phone, one, jpeg(40, 30, seed=self.asked_days))
+
+    def attachments_discard(self) -> Call:
+        one = self._announced()
+        return lambda: self.phone.delete(f"/v1/attachments/{one}/upload")
+
+    def attachments_link(self) -> Call:
+        one = upload(self.phone, jpeg())["id"]
+        return lambda: self.phone.post(f"/v1/attachments/{one}/link")
 
     # --- corrections
 

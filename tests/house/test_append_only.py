@@ -14,7 +14,7 @@ from server import db, schema
 APP, OWNER = cluster_module.APP_ROLE, cluster_module.OWNER_ROLE
 DECLARED = {**db.grants(schema.METADATA), "alembic_version": db.READ}
 RECORDS = {
-    "audit_log", "boundary_acceptances", "boundary_features", "boundary_reports", "calendar_years",
+    "attachment_links", "audit_log", "boundary_acceptances", "boundary_features", "boundary_reports", "calendar_years",
     "checkin_assessments", "checkin_attempts", "checkin_grounds", "checkin_judgements", "checkin_old_receipts",
     "checkin_phones", "checkin_points", "checkin_rows", "checkin_signatures", "checkin_signers",
     "checkin_times", "checkin_withdrawals", "client_customs", "clock_steps", "day_fact_withdrawals",
@@ -42,6 +42,10 @@ CHANGING: dict[str, tuple[set[str], str]] = {
     "device_codes": (
         {"id", "account_id", "cause", "code_hash", "made_at", "made_by", "expires_at"},
         "whose it is",
+    ),
+    "attachments": (
+        {"id", "account_id", "made_at", "name", "declared_type", "size", "sha256", "keep_position"},
+        "what was announced, and by whom",
     ),
     "appeals": (
         {"kind", "subject_id", "person_id", "text", "entered_by", "entered_at", "deciders"},
@@ -216,6 +220,9 @@ DENIED = [
     "UPDATE outages SET last_day = now()",
     "UPDATE corrections SET text = 'x'",
     "DELETE FROM appeals",
+    "DELETE FROM attachments",
+    "UPDATE attachments SET sha256 = ''",
+    "UPDATE attachment_links SET owner_id = attachment_id",
     "UPDATE request_events SET event = 'approved'",
     "UPDATE audit_log SET deed = 'x'",
     "DELETE FROM audit_log",

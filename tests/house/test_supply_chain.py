@@ -22,12 +22,13 @@ LOCKS = ("run.lock", "dev.lock")
 FLOORS = {"pyjwt": "2.12", "starlette": "0.49.1", "python-multipart": "0.0.27", "psycopg": "3.3.9"}
 """Versions below these have holes that are known (M25)."""
 PERMISSIVE = {
-    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "MIT", "MIT-0", "PSF-2.0", "Zlib",
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "MIT", "MIT-CMU", "MIT-0", "PSF-2.0", "Zlib",
 }  # fmt: skip
 WEAK_COPYLEFT = {
     "certifi": "MPL-2.0",  # Certificates, unchanged.
     "orjson": "MPL-2.0",  # Its parts of MPL are unchanged.
     "pathspec": "MPL-2.0",  # Builds the editable install.
+    "pikepdf": "MPL-2.0",  # Unchanged, and run in a process of its own.
     "psycopg": "LGPL-3.0-only",  # Used as a library that anybody may replace: it is installed beside, not inside.
     "psycopg-binary": "LGPL-3.0-only",
     "psycopg-pool": "LGPL-3.0-only",

