@@ -212,7 +212,7 @@ def _noise() -> Iterator[Told]:
 def _broken_png() -> Iterator[Told]:
     good = zlib.compress(b"\0\0")
     whole = raw_png(1, 1, good)
-    at = whole.index(b"IDAT") + 4 + len(good)
+    at = whole.index(b"IHDR") + 4 + 13
     yield "wrong-sum.png", whole[:at] + b"\0\0\0\0" + whole[at + 4 :], PNG, ("damaged",)
     yield "no-pixels.png", raw_png(500, 500, zlib.compress(b"")), PNG, ("damaged",)
     yield "no-such-colour.png", raw_png(1, 1, good, colour=5), PNG, ("damaged",)
@@ -290,6 +290,21 @@ def _active_pdf() -> Iterator[Told]:
     yield "locked-for-some.pdf", half.getvalue(), PDF, ("encrypted",)
 
 
+def _whole_pdf(objects: list[bytes]) -> bytes:
+    """Return a PDF of one page, with these objects besides and a right table of where each lies."""
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Others[%s]>>"
+    others = b" ".join(b"%d 0 R" % (each + 4) for each in range(len(objects)))
+    told = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>", page % others, *objects]
+    body, places = bytearray(b"%PDF-1.7\n"), []
+    for number, each in enumerate(told, 1):
+        places.append(len(body))
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, each)
+    start = len(body)
+    body += b"xref\n0 %d\n0000000000 65535 f \n" % (len(told) + 1)
+    body += b"".join(b"%010d 00000 n \n" % place for place in places)
+    return bytes(body) + b"trailer<</Root 1 0 R/Size %d>>\nstartxref\n%d\n%%%%EOF" % (len(told) + 1, start)
+
+
 def _broken_pdf() -> Iterator[Told]:
     head = b"%PDF-1.7\n"
     loop = (
@@ -308,8 +323,8 @@ def _broken_pdf() -> Iterator[Told]:
         PDF,
         ("damaged", "too-complex"),
     )
-    many = b"".join(b"%d 0 obj<</A[<<>><<>>]>>endobj\n" % each for each in range(3, 130_000))
-    crowded = head + b"1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n" + many
-    yield "crowded.pdf", crowded + b"trailer<</Root 1 0 R>>\n%%EOF", PDF, ("damaged", "too-complex")
+    yield "crowded.pdf", _whole_pdf([b"<<>>"] * 120_000), PDF, ("too-complex",)
+    yield "crowded-inside.pdf", _whole_pdf([b"[" + b"<<>>" * 120_000 + b"]"]), PDF, ("too-complex",)
+    yield "deep-inside.pdf", _whole_pdf([b"[" * 5000 + b"]" * 5000]), PDF, ("damaged", "too-complex")
     yield "no-root.pdf", head + b"trailer<<>>\n%%EOF", PDF, ("damaged",)
     yield "itself.pdf", head + b"1 0 obj 1 0 R endobj\ntrailer<</Root 1 0 R>>\n%%EOF", PDF, ("damaged",)

@@ -45,8 +45,8 @@ def upload(
             return found
         if answer.status_code == httpx.codes.NO_CONTENT:
             at, failed = int(answer.headers["Upload-Offset"]), 0
-        elif "Upload-Offset" in answer.headers:
-            at, failed = int(answer.headers["Upload-Offset"]), failed + 1
+        elif answer.status_code == httpx.codes.CONFLICT and "offset" in answer.json():
+            at, failed = int(answer.json()["offset"]), failed + 1
         elif answer.status_code in {429, 503}:
             at, failed = None, failed + 1
             phone.pause(backoff(failed, answer.headers.get("Retry-After")))

@@ -19,7 +19,8 @@ from server.attachments.rules import MediaType
 MOST_PIXELS: Final = 36_000_000
 LONGEST_SIDE: Final = 3072
 """Pixels of the longer side of what is kept: an A4 page at 260 dots per inch, enough to read small print."""
-MOST_OBJECTS: Final = 300_000
+MOST_OBJECTS: Final = 100_000
+"""Objects of a PDF, and the containers inside of them: a report of 500 pages has some 10,000."""
 _HEAD: Final = 1024
 _ORIENTATION, _EXIF, _GPS = 0x0112, 0x8769, 0x8825
 _TAKEN, _OFFSET = 0x9003, 0x9011
@@ -172,12 +173,16 @@ def _document(source: IO[bytes], target: IO[bytes]) -> dict[str, Any]:
     import pikepdf  # noqa: PLC0415  As Pillow above.
 
     try:
-        document = pikepdf.open(source, suppress_warnings=True, access_mode=pikepdf.AccessMode.stream)
+        document = pikepdf.open(
+            source, suppress_warnings=True, attempt_recovery=False, access_mode=pikepdf.AccessMode.stream
+        )
     except pikepdf.PasswordError:
         raise Refused("encrypted") from None
     with document:
         if document.is_encrypted:
             raise Refused("encrypted")
+        if len(document.objects) > MOST_OBJECTS:
+            raise Refused("too-complex")
         pages = len(document.pages)
         if not pages:
             raise Refused("damaged")

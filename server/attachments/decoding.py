@@ -20,7 +20,7 @@ from server import problems
 from server.attachments.rules import REFUSALS, MediaType
 
 MEMORY_BYTES: Final = 512 << 20
-CPU_S: Final = 4
+CPU_S: Final = 3
 WALL_S: Final = 10.0
 LARGEST_RESULT: Final = 64 << 20
 """Bytes of what may be kept of one file: a picture of LONGEST_SIDE that hardly packs takes 37 MB."""

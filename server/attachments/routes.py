@@ -7,7 +7,7 @@ Only the announcement is the house's own: JSON with an id of the client's making
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -121,6 +121,7 @@ def offset(attachment_id: UUID, who: Uploader, db: Db, stores: Kept) -> Response
 @router.patch(
     "/{attachment_id}/upload",
     operation_id="attachments-append",
+    response_model=AttachmentOut,
     responses={
         200: {"description": "全部收到并已存放 / all of it arrived and is stored", **sent("Upload-Complete")},
         204: {
@@ -153,7 +154,7 @@ async def append(
     response: Response,
     upload_offset: Annotated[int, Header(ge=0, description="本段从第几字节开始 / where this piece begins")],
     upload_complete: Annotated[Literal["?0", "?1"], Header(description="?1：这是最后一段 / the last piece")],
-) -> Any:  # noqa: ANN401  An AttachmentOut, or a 204 without content.
+) -> AttachmentOut | Response:
     """Send the next piece (续传). With `Upload-Complete: ?1` the file is examined and stored, and the answer tells of it.
 
     What arrived before a link broke is kept. A piece that does not begin at the end is 409 `upload-offset`.
@@ -241,7 +242,6 @@ def _wrong_offset(row: Attachment, offset: int) -> Problem:
         problems.UPLOAD_OFFSET,
         zh=f"已收到 {offset} 字节，共 {row.size} 字节；请从第 {offset} 字节继续。",
         en=f"{offset} of {row.size} bytes have arrived; go on from there.",
-        headers={"Upload-Offset": str(offset), **_PARTIAL},
         offset=offset,
         size=row.size,
     )

