@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
-from typing import IO, Any, Final
+from typing import Any, BinaryIO, Final
 
 from geo.sandbox_worker import bind
 from server.attachments.rules import MediaType
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
     sys.stdout.write(json.dumps(told))
 
 
-def examined(declared: MediaType, source: IO[bytes], target: IO[bytes]) -> dict[str, Any]:
+def examined(declared: MediaType, source: BinaryIO, target: BinaryIO) -> dict[str, Any]:
     """Write the kept form of a file and return what is known of it. Raises Refused."""
     found = _kind(source.read(_HEAD))
     source.seek(0)
@@ -96,7 +96,7 @@ def _kind(head: bytes) -> MediaType:
 
 
 # --- pictures
-def _picture(kind: MediaType, source: IO[bytes], target: IO[bytes]) -> dict[str, Any]:
+def _picture(kind: MediaType, source: BinaryIO, target: BinaryIO) -> dict[str, Any]:
     from PIL import Image, ImageFile  # noqa: PLC0415  Loaded within the bounds, and only for pictures.
 
     Image.MAX_IMAGE_PIXELS = MOST_PIXELS
@@ -169,7 +169,7 @@ def _place(tags: dict[int, Any]) -> dict[str, Any]:
 
 
 # --- documents
-def _document(source: IO[bytes], target: IO[bytes]) -> dict[str, Any]:
+def _document(source: BinaryIO, target: BinaryIO) -> dict[str, Any]:
     import pikepdf  # noqa: PLC0415  As Pillow above.
 
     try:

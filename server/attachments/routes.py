@@ -317,8 +317,18 @@ def file(
     request: Request,
     database: OpenDb,
     stores: Kept,
-    bytes_: Annotated[str | None, Header(alias="Range", max_length=100, description="RFC 9110 14.2")] = None,
-    if_range: Annotated[str | None, Header(max_length=100)] = None,
+    bytes_: Annotated[
+        str | None,
+        Header(
+            alias="Range",
+            max_length=100,
+            description="所要的字节范围 / the bytes that are asked for (RFC 9110 section 14.2)",
+        ),
+    ] = None,
+    if_range: Annotated[
+        str | None,
+        Header(max_length=100, description="内容未变才分段 / a range only of this very content (ETag)"),
+    ] = None,
 ) -> StreamingResponse:
     """Download a content by its link (下载附件), whole or a range of it. A link that is over is 404."""
     door = request.app.state.doorkeeper

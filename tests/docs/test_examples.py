@@ -16,6 +16,7 @@ RUN_ELSEWHERE = {
     "zaicun_phone.py",
     "zaicun_key.py",
     "zaicun_time.py",
+    "zaicun_upload.py",
     "README.md",
 }  # By test_phone.py and the guide; read by people.
 

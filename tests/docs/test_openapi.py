@@ -15,7 +15,8 @@ from server.app import API_VERSION
 HAN = re.compile(r"[一-鿿]")
 LATIN = re.compile(r"[A-Za-z]{3}")
 LOGGING_IN = {"auth-login", "auth-activate", "auth-refresh"}
-OPEN = {*LOGGING_IN, "service-time", "receipts-keys", "notices-current", "notices-one"}
+OPEN = {*LOGGING_IN, "service-time", "receipts-keys", "notices-current", "notices-one", "attachments-file"}
+BY_LINK = {"attachments-file"}  # Open to whoever has a link that stands; any other word leads nowhere.
 ASK_FOR_MORE = {*LOGGING_IN, "notices-one"}
 """What is open and refuses a request that says nothing, or of which digest."""
 EVERY = [pytest.param(*each, id=each[2]["operationId"]) for each in contract.operations()]
@@ -108,7 +109,9 @@ def test_who_needs_a_token_is_as_documented(
     assert needs == (operation["operationId"] not in OPEN)
     answer = service.client.request(method, re.sub(r"\{\w+\}", "x", path))
     assert (answer.json().get("code") == "token-missing") == needs, answer.text
-    assert answer.status_code == (401 if needs else 422 if operation["operationId"] in ASK_FOR_MORE else 200)
+    asked = operation["operationId"]
+    told = 401 if needs else 422 if asked in ASK_FOR_MORE else 404 if asked in BY_LINK else 200
+    assert answer.status_code == told
 
 
 def test_the_version_is_a_date_and_heads_the_changes() -> None:

@@ -76,6 +76,8 @@ def _one_of(table: str, column: str, values: tuple[str, ...]) -> sa.CheckConstra
 
 
 def upgrade() -> None:
+    # First, because it commits: what is made below is made in one transaction.
+    online.add_check("looks_what_check", "looks", _in("what", LOOKS))
     op.create_table(
         "attachments",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -141,7 +143,6 @@ def upgrade() -> None:
         op.execute(text)
     for name in NAMES:
         op.execute(f"REVOKE ALL ON FUNCTION {name}(timestamptz, integer) FROM PUBLIC")
-    online.add_check("looks_what_check", "looks", _in("what", LOOKS))
 
 
 def downgrade() -> None:
