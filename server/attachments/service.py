@@ -180,6 +180,9 @@ def _kept(gate: Gate, attachment_id: UUID, kept: Path, found: Found, stores: Sto
         if row.state == AttachmentState.READY:
             return row
         refuse_refused(row)
+        if row.state == AttachmentState.OPEN:  # Once, however often putting it away has to be tried.
+            told = {"bytes": size, "type": found.media_type.value}
+            audit.record(session, gate.who, "attachment:store", ("attachment", row.id), **told)
         row.state, row.content = AttachmentState.STORING, name
         row.media_type, row.bytes = found.media_type, size
         row.width, row.height, row.pages = found.width, found.height, found.pages
@@ -191,10 +194,6 @@ def _kept(gate: Gate, attachment_id: UUID, kept: Path, found: Found, stores: Sto
         row = queries.access_own(session, gate.who, attachment_id, lock=True)
         if row.state == AttachmentState.STORING:
             row.state, row.finished_at = AttachmentState.READY, clock.now()
-            session.flush()
-            audit.record(
-                session, gate.who, "attachment:store", ("attachment", row.id), bytes=size, type=row.media_type
-            )
     return row
 
 
