@@ -24,6 +24,7 @@ from geo.datum import Datum, from_wgs84
 from geo.fix import MAX_ACCURACY_M, MAX_AGE_S, PositionFault
 from geo.verdict import SENTENCES, Band, Reason, VerdictKind
 from server import envelope, pages, problems
+from server.attachments import rules as attachment_rules
 from server.auth import codes, nonces, rules
 from server.auth import routes as auth_routes
 from server.auth.models import Account
@@ -215,7 +216,11 @@ def test_every_code_and_field_exists() -> None:
             *DAY_SENTENCES,
         )
     }
-    codes_known |= set(problems.registry()) | {"no-position-required", "clock-unreadable"}
+    codes_known |= (
+        set(problems.registry())
+        | set(attachment_rules.REFUSALS)
+        | {"no-position-required", "clock-unreadable"}
+    )
     names = _names(contract.document())
     for span in spans():
         for part in span.split("."):

@@ -13,7 +13,7 @@ from uuid import UUID
 import httpx
 import sqlalchemy as sa
 from conftest import Service
-from factories_attachments import announce, announcement, jpeg, send, upload
+from factories_attachments import announce, announcement, jpeg, offset, send, upload
 from factories_auth import make_account, token_for, tokens_for
 from factories_checkins import LONG_AGO, Cadre, check_in, make_cadre, make_world
 from factories_devices import Keyed, bound
@@ -315,8 +315,14 @@ class Deeds:
         return lambda: self.phone.post("/v1/attachments", json=body)
 
     def attachments_append(self) -> Call:
-        one = self._announced()
-        return lambda: send(self.phone, one, jpeg(40, 30, seed=self.asked_days))
+        one, content = self._announced(), jpeg(40, 30, seed=self.asked_days)
+
+        def sent() -> httpx.Response:
+            """Go on from where the service says, as a phone does."""
+            at = offset(self.phone, one)
+            return send(self.phone, one, content[at:], at=at)
+
+        return sent
 
     def attachments_discard(self) -> Call:
         one = self._announced()
