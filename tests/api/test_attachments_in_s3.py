@@ -190,7 +190,7 @@ def test_a_store_that_cannot_be_meant_stops_the_start(changed: dict[str, str]) -
     given = {
         "attachments_s3": "s3://b",
         "attachments_s3_key": "k",
-        "attachments_s3_secret": "hidden-word",
+        "attachments_s3_secret": "hidden-word",  # pragma: allowlist secret
         **changed,
     }
     with pytest.raises(SettingsFault) as told:
