@@ -8,8 +8,8 @@ from alembic import op
 
 from server.migrations import online
 
-revision = "0017"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 works_with = "0004"
 branch_labels = None
 depends_on = None
