@@ -79,14 +79,15 @@ class Folder:
 
     def read(self, name: str, first: int, size: int) -> Iterator[bytes]:
         """Yield the bytes; a file that is too short ends it with StorageFault."""
+        place = self.path(name)
         try:
-            file = self.path(name).open("rb")
+            place.open("rb").close()
         except OSError as fault:
             raise StorageFault(f"{name[:8]}… cannot be read: {fault.strerror}") from fault
 
         def pieces() -> Iterator[bytes]:
             left = size
-            with file:
+            with place.open("rb") as file:  # Here, so that an answer that nobody takes leaves nothing open.
                 file.seek(first)
                 while left:
                     piece = file.read(min(PIECE, left))
