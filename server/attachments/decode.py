@@ -58,7 +58,6 @@ def main(arguments: list[str]) -> None:
     """Read the file on standard input, write what is kept to the given descriptor, tell about it on standard output."""
     declared, output = MediaType(arguments[0]), int(arguments[1])
     bind(int(arguments[2]), int(arguments[3]), file_bytes=int(arguments[4]))
-    warnings.simplefilter("error")  # Pillow only warns of a bomb that is less than twice too large.
     try:
         with os.fdopen(0, "rb") as source, os.fdopen(output, "wb") as target:
             told = examined(declared, source, target)
@@ -101,6 +100,9 @@ def _picture(kind: MediaType, source: BinaryIO, target: BinaryIO) -> dict[str, A
 
     Image.MAX_IMAGE_PIXELS = MOST_PIXELS
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    # Of a bomb that is less than twice too large Pillow only warns. Its other warnings are about EXIF, which may be broken.
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
     try:
         picture = Image.open(source, formats=(kind.name,))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -181,7 +183,8 @@ def _document(source: BinaryIO, target: BinaryIO) -> dict[str, Any]:
     with document:
         if document.is_encrypted:
             raise Refused("encrypted")
-        if len(document.objects) > MOST_OBJECTS:
+        # First what it says itself, because counting takes seconds where there are many; then the truth.
+        if int(document.trailer.get("/Size", 0)) > MOST_OBJECTS or len(document.objects) > MOST_OBJECTS:
             raise Refused("too-complex")
         pages = len(document.pages)
         if not pages:

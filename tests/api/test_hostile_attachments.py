@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from conftest import Service
-from factories_attachments import announce, send, stored
+from factories_attachments import announce, jpeg, link, send, stored, upload
 from factories_auth import make_account, token_for
 from factories_checkins import LONG_AGO
-from hostile_files import Hostile, corpus
+from hostile_files import Hostile, corpus, deep_inside
 
 from server.access import Role
 
@@ -54,3 +54,20 @@ def test_nothing_of_a_hostile_file_is_stored(service: Service, phone: httpx.Clie
     assert phone.get(f"/v1/attachments/{one}").json()["state"] == "refused"
     assert phone.get(f"/v1/attachments/{one}/upload").json()["reason"] == answer.json()["reason"]
     assert phone.post(f"/v1/attachments/{one}/link").json()["code"] == "attachment-not-ready"
+
+
+def test_what_the_reader_of_a_document_gives_up_is_not_in_what_is_kept(phone: httpx.Client) -> None:
+    """An array 5,000 deep, in a page that shows nothing of it: qpdf stops at 500, and writes the rest anew."""
+    told = upload(phone, deep_inside(), "application/pdf")
+    got = phone.get(link(phone, told["id"])).content
+    assert told["pages"] == 1
+    assert b"[[[" not in got
+    assert len(got) == told["bytes"] < 2000
+
+
+def test_a_photo_whose_exif_is_broken_is_a_photo_without_exif(phone: httpx.Client) -> None:  # edge 131
+    """The fuzzer's find: Pillow warns of such EXIF, and every warning was an error that refused the photo."""
+    broken = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x88%\0\x04\0\0\0\x01\0\0\0\x08"
+    photo = jpeg()
+    told = upload(phone, photo[:2] + b"\xff\xe1" + (len(broken) + 2).to_bytes(2) + broken + photo[2:])
+    assert (told["state"], told["width"], told["taken_at"]) == ("ready", 320, None)
