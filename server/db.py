@@ -92,8 +92,10 @@ def add_function(signature: str, returns: str, query: str, *, by_owner: bool = T
     Base.metadata.info.setdefault("functions", {})[signature] = text
     made = sa.DDL(text.replace("%", "%%"))  # type: ignore[no-untyped-call]  # SQLAlchemy's.
     closed = sa.DDL(f"REVOKE ALL ON FUNCTION {_called(signature)} FROM PUBLIC")  # type: ignore[no-untyped-call]  # As above.
-    sa.event.listen(Base.metadata, "after_create", made)
-    sa.event.listen(Base.metadata, "after_create", closed)
+    # As pg_dump does: a function may call one that comes later, which it does in no order that is ours to keep.
+    unread = sa.DDL("SET LOCAL check_function_bodies = off")  # type: ignore[no-untyped-call]  # As above.
+    for each in (unread, made, closed):
+        sa.event.listen(Base.metadata, "after_create", each)
 
 
 def function_ddl(signature: str, returns: str, query: str, *, by_owner: bool) -> str:

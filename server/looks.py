@@ -29,8 +29,8 @@ class What(StrEnum):
     ATTEMPTS = "attempts"
     REQUEST = "request"  # A request of the person's: a correction, an appeal.
     SIGNALS = "signals"  # Plausibility signals and their evidence.
-    ATTACHMENT = "attachment"  # A photo or document that the person's record has.
     EVIDENCE = "evidence"  # What a check-in's proof rests on, for somebody who verifies it.
+    ATTACHMENT = "attachment"  # A photo or document that the person's record has.
 
 
 OPERATOR = "operator"

@@ -124,7 +124,7 @@ def test_what_goes_in_comes_out(full: Machine, machine: MakeMachine, tmp_path: P
     assert (len(before["receipt_epochs"]), len(after["receipt_epochs"])) == (1, 2)  # Ruling 26.
     assert set(before["receipt_epochs"]) < set(after["receipt_epochs"])
     keys = {path.name: path.read_bytes() for path in (full.var / "keys").glob("*.jwk")}
-    assert len(keys) == 4
+    assert len(keys) == 5
     assert {path.name: path.read_bytes() for path in (other.var / "keys").glob("*.jwk")} == keys
     with running_service(other.cloned, other.var) as service:  # It serves: the rights were granted anew.
         assert service.client.get("/readyz").status_code == 200

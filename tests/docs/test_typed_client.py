@@ -20,6 +20,10 @@ package_name_override: zaicun_client
 content_type_overrides:  # Files are bytes to this generator, whatever is in them.
   text/csv: application/octet-stream
   application/vnd.openxmlformats-officedocument.spreadsheetml.sheet: application/octet-stream
+  application/partial-upload: application/octet-stream
+  application/pdf: application/octet-stream
+  image/jpeg: application/octet-stream
+  image/png: application/octet-stream
 """
 MYPY = """\
 [mypy]

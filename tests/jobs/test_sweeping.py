@@ -71,10 +71,11 @@ def age(service: Service, days: int) -> None:
         os.utime(path, (told, told))
 
 
-def night(app: Database, clock: SetClock, nights: list[int]) -> dict[str, dict[str, object]]:
-    """Run both jobs as the clockwork does, each in a transaction of its own, once for a day."""
-    nights.append(1)
-    clock.set(datetime.now(UTC).replace(hour=12) + timedelta(days=len(nights)))
+def night(app: Database, clock: SetClock, owner: str) -> dict[str, dict[str, object]]:
+    """Run both jobs as the clockwork does, each in a transaction of its own, tomorrow; forget that they ran."""
+    with psycopg.connect(owner) as connection:
+        connection.execute("DELETE FROM job_runs WHERE job LIKE '%-attachments'")
+    clock.set(datetime.now(UTC) + timedelta(days=1))
     found = {}
     for name in ("forget-attachments", "sweep-attachments"):
         job: Job = JOBS[name]
@@ -87,8 +88,8 @@ def night(app: Database, clock: SetClock, nights: list[int]) -> dict[str, dict[s
 
 
 @pytest.fixture(scope="module")
-def nights() -> list[int]:
-    return []
+def owner(service: Service) -> str:
+    return service.cloned.owner_url
 
 
 def aborted(phone: httpx.Client, number: int) -> None:
@@ -99,7 +100,7 @@ def aborted(phone: httpx.Client, number: int) -> None:
 
 @pytest.mark.parametrize("people", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_aborted_uploads_leave_no_file(
-    service: Service, newcomer: Newcomer, app: Database, clock: SetClock, nights: list[int], people: int
+    service: Service, newcomer: Newcomer, app: Database, clock: SetClock, owner: str, people: int
 ) -> None:
     """A thousand of them in the slow part: fifty people with as many unfinished uploads as one may have."""
     phones = [newcomer()[0] for _ in range(people)]
@@ -107,16 +108,16 @@ def test_aborted_uploads_leave_no_file(
         list(several.map(lambda phone: aborted(phone, 20), phones))
     assert len(stored(service.settings.var / "attachments" / "incoming")) == 20 * people
     fresh, _ = newcomer()
-    night(app, clock, nights)
+    night(app, clock, owner)
     assert (
         len(stored(service.settings.var / "attachments" / "incoming")) == 20 * people
     )  # They may still go on.
     age(service, 9)
     aborted(fresh, 1)
-    night(app, clock, nights)
+    night(app, clock, owner)
     assert len(stored(service.settings.var / "attachments")) == 1  # The fresh one.
     age(service, 9)
-    night(app, clock, nights)
+    night(app, clock, owner)
     assert stored(service.settings.var / "attachments") == []
 
 
@@ -125,7 +126,7 @@ def test_what_a_crash_leaves_behind_is_swept_or_completed(
     newcomer: Newcomer,
     app: Database,
     clock: SetClock,
-    nights: list[int],
+    owner: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     phone, _ = newcomer()
@@ -145,19 +146,19 @@ def test_what_a_crash_leaves_behind_is_swept_or_completed(
     (folder / "content" / "ab").mkdir(parents=True, exist_ok=True)
     (folder / "content" / "ab" / ("c" * 62)).write_bytes(b"a file without a row")
     age(service, 1)
-    found = night(app, clock, nights)["sweep-attachments"]
+    found = night(app, clock, owner)["sweep-attachments"]
     assert found == {"contents": 1, "parts": 1}
     # The row without a file: its uploader only has to ask again.
     assert send(phone, one, b"", at=len(content)).json()["state"] == "ready"
     assert service.client.get(link(phone, one)).status_code == 200
     age(service, 9)
-    night(app, clock, nights)
+    night(app, clock, owner)
     assert stored(folder) == []
     assert phone.get(f"/v1/attachments/{one}").status_code == 404
 
 
 def test_what_is_attached_stays_until_it_fades_and_under_a_hold_beyond_it(
-    service: Service, newcomer: Newcomer, app: Database, clock: SetClock, nights: list[int]
+    service: Service, newcomer: Newcomer, app: Database, clock: SetClock, owner: str
 ) -> None:
     held, free = (ids.new_id() for _ in range(2))
     with psycopg.connect(service.cloned.owner_url) as connection:
@@ -183,10 +184,10 @@ def test_what_is_attached_stays_until_it_fades_and_under_a_hold_beyond_it(
             )
         made[person], phones[person] = UUID(shown["id"]), phone
     age(service, 1090)
-    night(app, clock, nights)
+    night(app, clock, owner)
     assert len(stored(service.settings.var / "attachments" / "content")) == 2
     age(service, 10)
-    night(app, clock, nights)
+    night(app, clock, owner)
     with service.database.read() as session:
         rows = {person: session.get_one(Attachment, one) for person, one in made.items()}
         assert (rows[held].state, rows[free].state) == ("ready", "faded")
