@@ -46,6 +46,21 @@ class Datum(StrEnum):
     CGCS2000 = "cgcs2000"
 
 
+class SaidDatum(StrEnum):
+    """What a check-in says its position is in, as it is stored: a datum of geo's, or that nothing was said (edge 140)."""
+
+    WGS84 = Datum.WGS84.value
+    GCJ02 = Datum.GCJ02.value
+    BD09 = Datum.BD09.value
+    CGCS2000 = Datum.CGCS2000.value
+    UNKNOWN = "unknown"
+
+    @property
+    def known(self) -> Datum | None:
+        """Return the datum; None where nothing was said."""
+        return None if self is SaidDatum.UNKNOWN else Datum(self.value)
+
+
 class Position(NamedTuple):
     """Longitude and latitude in degrees; longitude first, always."""
 

@@ -30,9 +30,9 @@ _AT_ONCE: Final = 500
 _STORES: list[Stores] = []
 
 
-def use(stores: Stores) -> None:
-    """Sweep these; without it those of the environment's settings."""
-    _STORES[:] = [stores]
+def use(stores: Stores | None) -> None:
+    """Sweep these from now on; None: those of the environment's settings."""
+    _STORES[:] = [] if stores is None else [stores]
 
 
 def _stores() -> Stores:

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from geo.datum import SaidDatum
 from geo.verdict import Band, VerdictKind
 from server.auth.rules import KeyState, Protection
 from server.checkins.instants import Doubt, TimeBasis
-from server.checkins.rules import Cause, Kind, NoPosition, SaidDatum, Standing
+from server.checkins.rules import Cause, Kind, NoPosition, Standing
 
 
 class MonthSoFar(BaseModel):

@@ -12,13 +12,14 @@ from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
+from geo.datum import SaidDatum
 from geo.fix import MOST_SHIFT_M, Fix
 from geo.verdict import COUNTED, Thresholds, Verdict, VerdictKind, judge
 from server.checkins import dating, rules
 from server.checkins.instants import Timing
 from server.checkins.receipts import Receipt
 from server.checkins.record import Record, StoredPosition
-from server.checkins.rules import ExactPosition, SaidDatum, Standing
+from server.checkins.rules import ExactPosition, Standing
 from server.checkins.schemas import CheckInIn, PositionIn, RunningClockIn
 from server.checkins.signing import Proof
 from server.checkins.storing import MASKS, ActivePosting, Kept, Masks

@@ -13,12 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
+from geo.datum import SaidDatum
 from geo.verdict import VerdictKind
 from server import db
 from server.checkins import codes, views
 from server.checkins.instants import Doubt, TimeBasis
 from server.checkins.plausibility.shifts import Shift
-from server.checkins.rules import AlarmOutcome, EpochCause, SaidDatum, Standing
+from server.checkins.rules import AlarmOutcome, EpochCause, Standing
 
 Small = sa.SmallInteger
 Real = postgresql.REAL

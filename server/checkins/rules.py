@@ -15,7 +15,6 @@ from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
-from geo.datum import Datum
 from geo.fix import Sentence
 
 
@@ -36,21 +35,6 @@ class NoPosition(StrEnum):
     UNAVAILABLE = "unavailable"
     NO_PHONE_SUPPORT = "unsupported"
     OTHER = "other"
-
-
-class SaidDatum(StrEnum):
-    """What a check-in says its position is in, as it is stored: a datum of geo's, or that nothing was said (edge 140)."""
-
-    WGS84 = Datum.WGS84.value
-    GCJ02 = Datum.GCJ02.value
-    BD09 = Datum.BD09.value
-    CGCS2000 = Datum.CGCS2000.value
-    UNKNOWN = "unknown"
-
-    @property
-    def known(self) -> Datum | None:
-        """Return the datum; None where nothing was said."""
-        return None if self is SaidDatum.UNKNOWN else Datum(self.value)
 
 
 class Standing(StrEnum):

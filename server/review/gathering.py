@@ -13,8 +13,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from geo.datum import SaidDatum
 from server.checkins.plausibility.facts import OLDEST_FIX_S, Platform, Sighting
-from server.checkins.rules import SaidDatum
 
 Rows = Sequence[Sequence[Any]]
 WINDOW: Final = timedelta(days=32)

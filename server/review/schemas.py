@@ -8,10 +8,11 @@ from fastapi import Query
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from geo.datum import SaidDatum
 from geo.verdict import Band, VerdictKind
 from server.checkins.plausibility.shifts import Shift
 from server.checkins.plausibility.signals import Code, Family
-from server.checkins.rules import AlarmOutcome, Kind, SaidDatum, Standing
+from server.checkins.rules import AlarmOutcome, Kind, Standing
 from server.compliance.schemas import VillageRef
 from server.given import Id, Trimmed, Word
 from server.month.schemas import MONTH_PATTERN

@@ -139,9 +139,15 @@ def test_a_content_goes_to_the_bucket_and_comes_back_whole_and_in_ranges(
         assert s3.held == [held]
 
 
-def test_what_no_row_names_is_swept_from_the_bucket(service: Service, s3: Server, clock: SetClock) -> None:
+@contextlib.contextmanager
+def sweeping_these(service: Service) -> Iterator[None]:
     sweeping.use(service.app.state.attachments)
-    with service.as_(phone_of(service)) as phone:
+    yield
+    sweeping.use(None)
+
+
+def test_what_no_row_names_is_swept_from_the_bucket(service: Service, s3: Server, clock: SetClock) -> None:
+    with sweeping_these(service), service.as_(phone_of(service)) as phone:
         kept = upload(phone, jpeg(seed=1))["id"]
         gone = upload(phone, jpeg(seed=2))["id"]
         before = len(s3.held)

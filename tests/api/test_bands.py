@@ -52,7 +52,20 @@ TAPS: tuple[tuple[int, Band, tuple[float, float]], ...] = (
 """Minutes after the Monday, the band, and how far east of the border each of the twins is, metres."""
 TOO_FAST = 5
 HEIGHTS = (310.25, 402.75)
-NOT_ABOUT_PEOPLE = {"code", "digest", "hold_id", "import_id", "policy_id", "version_id", "year", "zone_id"}
+NOT_ABOUT_PEOPLE = {
+    *(
+        "attachment_id",
+        "code",
+        "digest",
+        "hold_id",
+        "import_id",
+        "policy_id",
+        "token",
+        "version_id",
+        "year",
+        "zone_id",
+    )
+}
 """Path parameters that lead to things which no check-in has a part in."""
 ENTITLED = {"reviews-position"}
 """Exact points: the assigned reviewer alone, who is tried below."""

@@ -36,6 +36,7 @@ def test_two_processes_that_start_at_once_share_one_key(tmp_path: Path) -> None:
         assert sorted(p.name for p in (tmp_path / f"k{attempt}").iterdir()) == [
             "access-000001.jwk",
             "anchor-000001.jwk",
+            "link-000001.jwk",
             "receipt-000001.jwk",
             "refresh-000001.jwk",
         ]

@@ -180,6 +180,7 @@ def test_the_document_says_which_quota_an_operation_counts_for() -> None:
         "receipts-keys",
         "notices-current",
         "notices-one",
+        "attachments-file",
     }
     for method, _, each in contract.operations():
         assert ("429" in each["responses"]) or each["operationId"] in {
@@ -190,6 +191,7 @@ def test_the_document_says_which_quota_an_operation_counts_for() -> None:
             "receipts-keys",
             "notices-current",
             "notices-one",
+            "attachments-file",
         }
         if each.get("x-quota") not in {None, HEAVY}:
             assert each["x-quota"] == (READ if method == "get" else WRITE)

@@ -39,6 +39,7 @@ def app(service: Service) -> Iterator[Database]:
     sweeping.use(service.app.state.attachments)
     yield database
     database.close()
+    sweeping.use(None)
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from geo.datum import Datum, FloatArray
+from geo.datum import Datum, FloatArray, SaidDatum
 from geo.fix import evident_decimals_e7
-from server.checkins.rules import SaidDatum
 
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
