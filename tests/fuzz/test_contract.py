@@ -35,6 +35,7 @@ CHOSEN = os.environ.get("ZAICUN_PROVE_ROLES", " ".join(ROLES)).split()
 # ("AST constructor recursion depth mismatch", CPython issue 106905), and Hypothesis parses those of lambdas.
 CONFIG = """\
 base-url = {url}
+hooks = {hooks}
 workers = 1
 continue-on-failure = true
 request-timeout = 20.0
@@ -96,6 +97,7 @@ def test_strangers_find_nothing(
         (tmp_path / "schemathesis.toml").write_text(
             CONFIG.format(
                 url=json.dumps(service.url),
+                hooks=json.dumps(str(Path(__file__).with_name("media_types.py"))),
                 people=json.dumps(str(tmp_path / "people.json")),
                 peers=json.dumps(list(identities.PEERS)),
                 user="" if role == "everyone" else f"user = {json.dumps(role)}",
