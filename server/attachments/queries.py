@@ -6,7 +6,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from server import problems
+from server import db, problems
 from server.access import Who
 from server.attachments import owners
 from server.attachments.models import Attachment, AttachmentLink
@@ -61,8 +61,7 @@ def ready(session: orm.Session, attachment_id: UUID) -> Attachment:
 
 def one_at_a_time(session: orm.Session, name: str) -> None:
     """Let what has this name be done one after the other until the transaction ends."""
-    key = sa.func.hashtextextended(f"zaicun:attachments:{name}", 0)
-    session.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+    db.one_at_a_time(session, f"attachments:{name}")
 
 
 def held_by(session: orm.Session, account_id: UUID) -> tuple[int, int]:

@@ -141,11 +141,8 @@ def sync(folder: Path) -> None:
 
 def digest_of(path: Path) -> bytes:
     """Return the SHA-256 of a file, read in pieces."""
-    found = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            found.update(piece)
-    return found.digest()
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def folder_of(settings: Settings) -> Path:
