@@ -10,7 +10,8 @@ import secrets
 from pathlib import Path
 from uuid import UUID
 
-from server.attachments.storage import StorageFault, sync
+from server.attachments.storage import StorageFault
+from server.postgres import sync_folder
 
 
 class Elsewhere(Exception):
@@ -66,7 +67,7 @@ class Incoming:
             finally:
                 os.close(handle)
             if last and at == 0:
-                sync(self.folder)
+                sync_folder(self.folder)
         except OSError as fault:
             raise StorageFault(f"uploads cannot be written: {fault.strerror}") from fault
         return at + len(data)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from server import problems
+from server.postgres import sync_folder
 from server.problems import Problem
 from server.settings import Settings
 
@@ -73,7 +74,7 @@ class Folder:
             source.chmod(0o400)
             source.rename(target)
             for folder in (target.parent, self.root):
-                sync(folder)
+                sync_folder(folder)
         except OSError as fault:
             raise StorageFault(f"{target.name[:8]}… cannot be written: {fault.strerror}") from fault
 
@@ -128,15 +129,6 @@ class Folder:
         if len(name) != 64 or not set(name) <= set("0123456789abcdef"):  # noqa: PLR2004  SHA-256 in hexadecimal.
             raise ValueError("not the name of a content")
         return self.root / name[:2] / name[2:]
-
-
-def sync(folder: Path) -> None:
-    """Let a change of the folder's names be durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def digest_of(path: Path) -> bytes:

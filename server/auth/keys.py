@@ -30,6 +30,7 @@ from jwt.algorithms import ECAlgorithm
 
 from server import clock
 from server.auth import jws
+from server.postgres import sync_folder
 from server.settings import SettingsFault
 
 LOG = logging.getLogger("zaicun.auth")
@@ -205,11 +206,7 @@ class KeySet:
             os.link(draft, target)  # Unlike a rename it refuses a name that is taken.
         finally:
             draft.unlink()
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.folder)
 
 
 def _fresh(purpose: Purpose, active_from: datetime, *, distrusts_earlier: bool) -> dict[str, Any]:
